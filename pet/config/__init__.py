@@ -1,0 +1,69 @@
+"""The global config: ``cfg``, and how files and command lines are merged into it.
+
+``cfg`` is one mutable yacs node for the whole process; entry points default to it. A second config
+in the same process is made with ``default_cfg()`` and passed explicitly.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from .base import base_cfg
+from .check import check_cfg
+from .errors import UnknownNameError
+from .merge import merge_from_file, merge_from_list
+from .rcnn import add_rcnn_cfg
+
+
+def default_cfg() -> CfgNode:
+    """Return a fresh config with every key at its default."""
+    node = base_cfg()
+    add_rcnn_cfg(node)
+    return node
+
+
+cfg = default_cfg()
+
+
+def merge_cfg_from_file(path: str | Path, node: CfgNode = cfg) -> None:
+    """Merge the YAML file at ``path`` into ``node``, by default the global config.
+
+    Raises FileNotFoundError, KeyError, TypeError or ValueError, naming the key and what would do.
+    """
+    merge_from_file(node, path)
+
+
+def merge_cfg_from_list(opts: Sequence[Any], node: CfgNode = cfg) -> None:
+    """Merge ``[KEY, value, ...]`` into ``node``, by default the global config; raises as above."""
+    merge_from_list(node, opts)
+
+
+def freeze(node: CfgNode = cfg) -> None:
+    """Check that the keys of ``node`` agree with each other, then make it unchangeable.
+
+    Raises ValueError naming the contradicting keys.
+    """
+    check_cfg(node)
+    node.freeze()
+
+
+def reset_cfg(node: CfgNode = cfg) -> None:
+    """Set every key of ``node`` back to its default, and make it changeable again."""
+    node.defrost()
+    node.clear()
+    node.update(default_cfg())
+
+
+__all__ = [
+    "CfgNode",
+    "UnknownNameError",
+    "cfg",
+    "check_cfg",
+    "default_cfg",
+    "freeze",
+    "merge_cfg_from_file",
+    "merge_cfg_from_list",
+    "reset_cfg",
+]

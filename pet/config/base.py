@@ -1,0 +1,157 @@
+"""The keys every model family shares: where things run, what is read, how it is trained and tested.
+
+Each key is described above its default: meaning, unit, choices and, where the value is somebody's
+choice rather than ours, the source.
+"""
+
+from yacs.config import CfgNode
+
+#: The fields of one ``DATASETS.<name>`` block and their defaults.
+DATASET_TEMPLATE = CfgNode()
+# File format of the annotations; "coco" is the only one.
+DATASET_TEMPLATE.TYPE = "coco"
+# Folder of the images. A relative path is tried from the working directory, then under DATA_DIR.
+DATASET_TEMPLATE.IMAGES = ""
+# Annotation file, found like IMAGES.
+DATASET_TEMPLATE.ANNOTATIONS = ""
+# Use only the first so many images in order of image id; 0 uses all.
+DATASET_TEMPLATE.MAX_IMAGES = 0
+
+
+def base_cfg() -> CfgNode:
+    """Return a fresh node with the defaults that do not depend on the model family."""
+    node = CfgNode()
+    # Where the model runs: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:N".
+    node.DEVICE = "auto"
+    # Output folder. Empty: derived from the YAML's place, cfgs/a/b.yaml -> ckpts/a/b.
+    node.CKPT = ""
+    # Folder under which data sets are looked for, and into which the shapes are drawn.
+    node.DATA_DIR = "data"
+    # Iterations between two log lines.
+    node.DISPLAY_ITER = 20
+    # Seed of initialisation, sampling and augmentation. Equal seeds give equal runs.
+    node.SEED = 0
+
+    _add_data_keys(node)
+    _add_solver_keys(node)
+    _add_train_keys(node)
+    _add_test_keys(node)
+
+    node.VIS = CfgNode()
+    # Whether test_net.py writes pictures of its detections, into CKPT/vis.
+    node.VIS.ENABLED = False
+    # Least score of a detection that is drawn, in [0, 1].
+    node.VIS.VIS_TH = 0.5
+    # Most pictures written for a data set, in order of image id; 0 draws every image.
+    node.VIS.MAX_IMAGES = 50
+    return node
+
+
+def _add_data_keys(node: CfgNode) -> None:
+    # Data sets of your own: DATASETS.<name>.{TYPE,IMAGES,ANNOTATIONS,MAX_IMAGES}; see
+    # DATASET_TEMPLATE. The name can then be used in TRAIN.DATASETS and TEST.DATASETS.
+    node.DATASETS = CfgNode(new_allowed=True)
+
+    node.INPUT = CfgNode()
+    # Channel order the network expects, "RGB" or "BGR". Source: torchvision's ImageNet weights.
+    node.INPUT.CHANNEL_ORDER = "RGB"
+    # Mean of each channel, in CHANNEL_ORDER, on the 0-255 scale. Source: torchvision's ImageNet.
+    node.INPUT.PIXEL_MEAN = (123.675, 116.28, 103.53)
+    # Standard deviation of each channel, likewise.
+    node.INPUT.PIXEL_STD = (58.395, 57.12, 57.375)
+    # Batches are padded so that height and width are multiples of this, in pixels. Source: FPN's
+    # coarsest stride in the trunk is 32.
+    node.INPUT.SIZE_DIVISIBILITY = 32
+
+    node.DATALOADER = CfgNode()
+    # Order of the training images: "DistributedSampler" (each image once an epoch, shuffled) or
+    # "RepeatFactorTrainingSampler" (images of rare classes come more often; Gupta et al., LVIS,
+    # 2019, section 5.3).
+    node.DATALOADER.SAMPLER_TRAIN = "DistributedSampler"
+    # With the repeat factor sampler: a class in a smaller fraction of the images is oversampled.
+    node.DATALOADER.REPEAT_THRESHOLD = 0.001
+    # Whether a process's batch holds only upright or only wide images, which saves padding.
+    node.DATALOADER.ASPECT_RATIO_GROUPING = True
+    # Whether training leaves out images with no usable annotation. False trains on them, as
+    # background.
+    node.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
+
+
+def _add_solver_keys(node: CfgNode) -> None:
+    node.SOLVER = CfgNode()
+    # "SGD" or "ADAMW".
+    node.SOLVER.OPTIMIZER = "SGD"
+    # Learning rate after warm-up, for the whole batch of TRAIN.BATCH_SIZE images. Source: 0.02
+    # for 16 images, Mask R-CNN (He et al. 2017) as trained by Detectron.
+    node.SOLVER.BASE_LR = 0.02
+    # Number of optimizer steps.
+    node.SOLVER.MAX_ITER = 90000
+    # Momentum of SGD (unused by ADAMW).
+    node.SOLVER.MOMENTUM = 0.9
+    # Weight decay of weights. Source: Detectron.
+    node.SOLVER.WEIGHT_DECAY = 0.0001
+    # Weight decay of trained normalisation weights and biases. Source: Detectron.
+    node.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    # Weight decay of the other biases.
+    node.SOLVER.WEIGHT_DECAY_BIAS = 0.0001
+    # Learning rate of the biases (not of normalisation) relative to BASE_LR. Detectron used 2.
+    node.SOLVER.BIAS_LR_FACTOR = 1.0
+    # Gradients are scaled down to this total L2 norm; 0 leaves them alone.
+    node.SOLVER.CLIP_GRAD_NORM = 0.0
+    # Iterations over which the learning rate rises to its schedule; 0 for none.
+    node.SOLVER.WARM_UP_ITERS = 500
+    # Factor on the learning rate at iteration 0 of the warm-up. Source: Goyal et al. 2017, as
+    # Detectron applies it.
+    node.SOLVER.WARM_UP_FACTOR = 1.0 / 3.0
+    # "LINEAR" (the factor rises to 1) or "CONSTANT" (the factor holds, then jumps to 1).
+    node.SOLVER.WARM_UP_METHOD = "LINEAR"
+    # "STEP" (times GAMMA at each of STEPS), "COSINE" or "POLY" (both fall to 0 at MAX_ITER).
+    node.SOLVER.LR_POLICY = "STEP"
+    # Iterations at which the STEP policy decays, rising.
+    node.SOLVER.STEPS = (60000, 80000)
+    # Factor of each decay of the STEP policy.
+    node.SOLVER.GAMMA = 0.1
+    # Exponent of the POLY policy. Source: DeepLab (Chen et al. 2017), 0.9.
+    node.SOLVER.LR_POW = 0.9
+    # Iterations between two checkpoints; 0 writes only the one at the end.
+    node.SOLVER.SNAPSHOT_ITERS = 10000
+
+
+def _add_train_keys(node: CfgNode) -> None:
+    node.TRAIN = CfgNode()
+    # Weights to start from: ImageNet weights of the trunk with torchvision's key names, or a
+    # checkpoint of Pet. Empty: random weights.
+    node.TRAIN.WEIGHTS = ""
+    # Whether a weight of another shape in TRAIN.WEIGHTS (a head for other classes) is left at its
+    # random start and reported. False makes it an error.
+    node.TRAIN.REINIT_MISMATCHED = False
+    # Names of the data sets trained on, joined.
+    node.TRAIN.DATASETS = ()
+    # Lengths of the shorter image side, in pixels; one is drawn for each image.
+    node.TRAIN.SCALES = (800,)
+    # Longest allowed image side, in pixels.
+    node.TRAIN.MAX_SIZE = 1333
+    # Chance of a horizontal flip, in [0, 1].
+    node.TRAIN.FLIP_PROB = 0.5
+    # Images in a step, over all processes together.
+    node.TRAIN.BATCH_SIZE = 16
+    # Loader processes beside each training process; 0 loads in the training process itself.
+    node.TRAIN.LOADER_THREADS = 4
+    # Whether a run goes on from CKPT/model_latest.pth where there is one.
+    node.TRAIN.AUTO_RESUME = True
+
+
+def _add_test_keys(node: CfgNode) -> None:
+    node.TEST = CfgNode()
+    # Weights to test; empty takes CKPT/model_latest.pth.
+    node.TEST.WEIGHTS = ""
+    # Names of the data sets tested on, one after the other.
+    node.TEST.DATASETS = ()
+    # Length of the shorter image side, in pixels.
+    node.TEST.SCALE = 800
+    # Longest allowed image side, in pixels.
+    node.TEST.MAX_SIZE = 1333
+    # Images in a batch, for each process.
+    node.TEST.IMS_PER_GPU = 1
+    # Loader processes beside each testing process; 0 loads in the testing process itself.
+    node.TEST.LOADER_THREADS = 2

@@ -1,0 +1,176 @@
+"""Contradictions between config keys, found before any data is touched."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from yacs.config import CfgNode
+
+
+def check_cfg(cfg: CfgNode) -> None:
+    """Raise ValueError, naming the keys and what would do, where ``cfg`` contradicts itself."""
+    _check_choices(cfg)
+    _check_ranges(cfg)
+    _check_schedule(cfg)
+    _check_anchors(cfg)
+    _check_heads(cfg)
+
+
+def _check_choices(cfg: CfgNode) -> None:
+    _one_of(cfg, "INPUT.CHANNEL_ORDER", ("RGB", "BGR"))
+    _one_of(cfg, "MODEL.BATCH_NORM", ("freeze", "bn"))
+    _one_of(cfg, "SOLVER.OPTIMIZER", ("SGD", "ADAMW"))
+    _one_of(cfg, "SOLVER.LR_POLICY", ("STEP", "COSINE", "POLY"))
+    _one_of(cfg, "SOLVER.WARM_UP_METHOD", ("LINEAR", "CONSTANT"))
+    _one_of(cfg, "DATALOADER.SAMPLER_TRAIN", ("DistributedSampler", "RepeatFactorTrainingSampler"))
+    _one_of(cfg, "FAST_RCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
+    _one_of(cfg, "MRCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
+    for name, block in cfg.DATASETS.items():
+        if not isinstance(block, CfgNode):
+            raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
+        _one_of(cfg, f"DATASETS.{name}.TYPE", ("coco",))
+
+
+def _check_ranges(cfg: CfgNode) -> None:
+    for key in (
+        "DISPLAY_ITER",
+        "SOLVER.MAX_ITER",
+        "TRAIN.BATCH_SIZE",
+        "TRAIN.MAX_SIZE",
+        "TEST.SCALE",
+        "TEST.MAX_SIZE",
+        "TEST.IMS_PER_GPU",
+        "INPUT.SIZE_DIVISIBILITY",
+        "FPN.DIM",
+        "RPN.PRE_NMS_TOP_N_TRAIN",
+        "RPN.PRE_NMS_TOP_N_TEST",
+        "RPN.POST_NMS_TOP_N_TRAIN",
+        "RPN.POST_NMS_TOP_N_TEST",
+        "RPN.BATCH_SIZE_PER_IMAGE",
+        "FAST_RCNN.BATCH_SIZE_PER_IMAGE",
+        "FAST_RCNN.DETECTIONS_PER_IMG",
+        "FAST_RCNN.MLP_HEAD_DIM",
+        "MRCNN.CONV_DIM",
+    ):
+        _at_least(cfg, key, 1)
+    for key in (
+        "SEED",
+        "SOLVER.WARM_UP_ITERS",
+        "SOLVER.SNAPSHOT_ITERS",
+        "SOLVER.CLIP_GRAD_NORM",
+        "TRAIN.LOADER_THREADS",
+        "TEST.LOADER_THREADS",
+        "VIS.MAX_IMAGES",
+        "RPN.MIN_SIZE",
+        "RPN.SMOOTH_L1_BETA",
+        "FAST_RCNN.SMOOTH_L1_BETA",
+        "FAST_RCNN.ROI_XFORM_SAMPLING_RATIO",
+        "MRCNN.ROI_XFORM_SAMPLING_RATIO",
+        "MRCNN.NUM_CONVS",
+    ):
+        _at_least(cfg, key, 0)
+    for key in (
+        "TRAIN.FLIP_PROB",
+        "VIS.VIS_TH",
+        "RPN.NMS_THRESH",
+        "RPN.FG_IOU_THRESHOLD",
+        "RPN.BG_IOU_THRESHOLD",
+        "RPN.POSITIVE_FRACTION",
+        "FAST_RCNN.FG_IOU_THRESHOLD",
+        "FAST_RCNN.BG_IOU_THRESHOLD",
+        "FAST_RCNN.POSITIVE_FRACTION",
+        "FAST_RCNN.SCORE_THRESH",
+        "FAST_RCNN.NMS",
+    ):
+        if not 0 <= _get(cfg, key) <= 1:
+            raise ValueError(f"{key} must lie in [0, 1]; got {_get(cfg, key)}")
+    if not 0 <= cfg.BACKBONE.FREEZE_AT <= 5:
+        raise ValueError(
+            "BACKBONE.FREEZE_AT must lie in 0..5, from no stage to all of them; "
+            f"got {cfg.BACKBONE.FREEZE_AT}"
+        )
+    if cfg.MODEL.NUM_CLASSES != -1 and cfg.MODEL.NUM_CLASSES < 2:
+        raise ValueError(
+            "MODEL.NUM_CLASSES counts the background, so the least is 2; -1 takes it from the "
+            f"data sets; got {cfg.MODEL.NUM_CLASSES}"
+        )
+    if len(cfg.INPUT.PIXEL_MEAN) != 3 or len(cfg.INPUT.PIXEL_STD) != 3:
+        raise ValueError("INPUT.PIXEL_MEAN and INPUT.PIXEL_STD need three numbers each")
+    if min(cfg.INPUT.PIXEL_STD) <= 0:
+        raise ValueError(f"INPUT.PIXEL_STD must be positive; got {cfg.INPUT.PIXEL_STD}")
+    if not cfg.TRAIN.SCALES or min(cfg.TRAIN.SCALES) < 1:
+        raise ValueError(f"TRAIN.SCALES needs one or more positive sizes; got {cfg.TRAIN.SCALES}")
+
+
+def _check_schedule(cfg: CfgNode) -> None:
+    solver = cfg.SOLVER
+    if solver.BASE_LR <= 0:
+        raise ValueError(f"SOLVER.BASE_LR must be positive; got {solver.BASE_LR}")
+    if list(solver.STEPS) != sorted(set(solver.STEPS)):
+        raise ValueError(f"SOLVER.STEPS must rise; got {solver.STEPS}")
+    if solver.LR_POLICY == "STEP" and solver.STEPS and solver.STEPS[-1] >= solver.MAX_ITER:
+        raise ValueError(
+            f"SOLVER.STEPS {solver.STEPS} reaches past SOLVER.MAX_ITER {solver.MAX_ITER}, so the "
+            'learning rate would never fall; scale both, or give SOLVER.STEPS "()"'
+        )
+    if solver.WARM_UP_ITERS and not 0 < solver.WARM_UP_FACTOR <= 1:
+        raise ValueError(f"SOLVER.WARM_UP_FACTOR must lie in (0, 1]; got {solver.WARM_UP_FACTOR}")
+
+
+def _check_anchors(cfg: CfgNode) -> None:
+    rpn, levels = cfg.RPN, 5 if cfg.FPN.FPN_ON else 1
+    if len(rpn.ANCHOR_STRIDE) != levels:
+        wanted = "(4, 8, 16, 32, 64)" if cfg.FPN.FPN_ON else "(32,)"
+        raise ValueError(
+            f"FPN.FPN_ON is {cfg.FPN.FPN_ON}, which gives {levels} level(s), but RPN.ANCHOR_STRIDE "
+            f"is {rpn.ANCHOR_STRIDE}; give {wanted}"
+        )
+    if not rpn.ANCHOR_SIZES or (levels > 1 and len(rpn.ANCHOR_SIZES) != levels):
+        raise ValueError(
+            f"RPN.ANCHOR_SIZES {rpn.ANCHOR_SIZES} must name one size for each of the {levels} "
+            f"strides of RPN.ANCHOR_STRIDE {rpn.ANCHOR_STRIDE}"
+        )
+    if not rpn.ASPECT_RATIOS or min(rpn.ASPECT_RATIOS) <= 0 or min(rpn.ANCHOR_SIZES) <= 0:
+        raise ValueError("RPN.ANCHOR_SIZES and RPN.ASPECT_RATIOS must be positive")
+    if cfg.FPN.FPN_ON and cfg.INPUT.SIZE_DIVISIBILITY % 32:
+        raise ValueError(
+            "with FPN.FPN_ON, INPUT.SIZE_DIVISIBILITY must be a multiple of 32; "
+            f"got {cfg.INPUT.SIZE_DIVISIBILITY}"
+        )
+
+
+def _check_heads(cfg: CfgNode) -> None:
+    for section in (cfg.RPN, cfg.FAST_RCNN):
+        if section.BG_IOU_THRESHOLD > section.FG_IOU_THRESHOLD:
+            name = "RPN" if section is cfg.RPN else "FAST_RCNN"
+            raise ValueError(
+                f"{name}.BG_IOU_THRESHOLD {section.BG_IOU_THRESHOLD} lies above "
+                f"{name}.FG_IOU_THRESHOLD {section.FG_IOU_THRESHOLD}"
+            )
+    if len(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) != 4 or min(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) <= 0:
+        raise ValueError("FAST_RCNN.BBOX_REG_WEIGHTS needs four positive numbers")
+    for key in ("FAST_RCNN.ROI_XFORM_RESOLUTION", "MRCNN.ROI_XFORM_RESOLUTION", "MRCNN.RESOLUTION"):
+        if len(_get(cfg, key)) != 2 or min(_get(cfg, key)) < 1:
+            raise ValueError(f"{key} needs a height and a width, such as (14, 14)")
+    doubled = tuple(2 * side for side in cfg.MRCNN.ROI_XFORM_RESOLUTION)
+    if cfg.MODEL.MASK_ON and tuple(cfg.MRCNN.RESOLUTION) != doubled:
+        raise ValueError(
+            f"MRCNN.RESOLUTION {cfg.MRCNN.RESOLUTION} must be twice MRCNN.ROI_XFORM_RESOLUTION "
+            f"{cfg.MRCNN.ROI_XFORM_RESOLUTION}; give {doubled}"
+        )
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    value = cfg
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _one_of(cfg: CfgNode, key: str, choices: Iterable[str]) -> None:
+    if _get(cfg, key) not in choices:
+        raise ValueError(f"{key} must be one of {', '.join(choices)}; got {_get(cfg, key)!r}")
+
+
+def _at_least(cfg: CfgNode, key: str, least: int) -> None:
+    if _get(cfg, key) < least:
+        raise ValueError(f"{key} must be at least {least}; got {_get(cfg, key)}")

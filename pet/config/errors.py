@@ -1,0 +1,8 @@
+"""The error for a name that nobody knows."""
+
+
+class UnknownNameError(KeyError):
+    """A KeyError that prints its message as it is, not quoted."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""

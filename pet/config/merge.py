@@ -1,0 +1,147 @@
+"""Merging YAML files and command-line pairs into a config, with errors that name key and remedy."""
+
+import ast
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from .base import DATASET_TEMPLATE
+from .errors import UnknownNameError
+
+
+def merge_from_file(node: CfgNode, path: str | Path) -> None:
+    """Merge the YAML file at ``path`` into ``node``; sets ``CKPT`` from the path where it is empty.
+
+    Raises FileNotFoundError, KeyError (unknown key), TypeError (wrong type) or ValueError (not a
+    YAML mapping). ``node`` is unchanged after an error.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no config file {path}; configs are kept under cfgs/")
+    try:
+        loaded = CfgNode.load_cfg(path.read_text(encoding="utf-8"))
+    except Exception as error:
+        raise ValueError(f"{path} is not a YAML file of sections and keys: {error}") from error
+    _merge_pairs(node, list(_flatten(loaded)), str(path))
+    if not node.CKPT:
+        node.CKPT = str(_derived_ckpt(path))
+
+
+def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
+    """Merge ``[KEY, value, KEY, value, ...]`` into ``node``; values may be strings, as typed.
+
+    Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a key with no value).
+    ``node`` is unchanged after an error.
+    """
+    if len(opts) % 2:
+        raise ValueError(f"the key {opts[-1]!r} has no value; give pairs: KEY VALUE KEY VALUE ...")
+    _merge_pairs(node, list(zip(opts[0::2], opts[1::2], strict=True)), "the command line")
+
+
+def _merge_pairs(node: CfgNode, pairs: Sequence[tuple[str, Any]], source: str) -> None:
+    trial = node.clone()
+    for key, value in pairs:
+        _set(trial, key, value, source)
+    for key, value in pairs:
+        _set(node, key, value, source)
+
+
+def _flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, CfgNode) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _set(root: CfgNode, full_key: str, value: Any, source: str) -> None:
+    *sections, name = str(full_key).split(".")
+    node = root
+    for depth, section in enumerate(sections):
+        if sections[:depth] == ["DATASETS"] and section not in node:
+            node[section] = DATASET_TEMPLATE.clone()
+        node = node.get(section) if isinstance(node, CfgNode) else None
+        if not isinstance(node, CfgNode):
+            raise _unknown_key(root, full_key, source)
+    if name not in node:
+        raise _unknown_key(root, full_key, source)
+    if isinstance(node[name], CfgNode):
+        if isinstance(value, CfgNode) and not value:
+            return  # an empty section in a file changes nothing
+        keys = ", ".join(f"{full_key}.{key}" for key in node[name]) or "yours to name"
+        raise TypeError(f"{full_key} in {source} is a section, not a value; its keys are {keys}")
+    if not isinstance(node[name], str):
+        value = _decode(value)
+    node[name] = _coerce(value, node[name], full_key, source)
+
+
+def _unknown_key(root: CfgNode, full_key: str, source: str) -> UnknownNameError:
+    known = [key for key, _ in _flatten(root)]
+    last = str(full_key).rsplit(".", 1)[-1]
+    same_name = [key for key in known if key.rsplit(".", 1)[-1] == last]
+    near = difflib.get_close_matches(str(full_key), known, n=3, cutoff=0.6)
+    by_name = {key.rsplit(".", 1)[-1]: key for key in known}
+    near += [by_name[name] for name in difflib.get_close_matches(last, by_name, n=2, cutoff=0.75)]
+    hints = list(dict.fromkeys(same_name + near))[:4]
+    remedy = f"did you mean {', '.join(hints)}?" if hints else "the keys are listed in pet/config/"
+    return UnknownNameError(f"unknown config key {full_key!r} in {source}; {remedy}")
+
+
+def _decode(value: Any) -> Any:
+    """Read a string as the Python literal it spells, where it spells one."""
+    if isinstance(value, dict):
+        return CfgNode(value)
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
+    """Return ``value`` as the type of ``default``, or raise TypeError naming both."""
+    wanted = type(default)
+    if isinstance(default, bool) or isinstance(value, bool):
+        spelled = {"true": True, "false": False}.get(str(value).lower())
+        if isinstance(default, bool) and spelled is not None and not isinstance(value, int | float):
+            return spelled
+        if isinstance(default, bool) and isinstance(value, bool):
+            return value
+    elif wanted is float and isinstance(value, int):
+        return float(value)
+    elif wanted is str and isinstance(value, int | float):
+        return str(value)
+    elif wanted is tuple:
+        return _coerce_tuple(value, default, key, source)
+    elif isinstance(value, wanted):
+        return value
+    raise TypeError(
+        f"{key} in {source} must be {_kind(default)}, as in its default {default!r}; got {value!r}"
+    )
+
+
+def _coerce_tuple(value: Any, default: tuple[Any, ...], key: str, source: str) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
+    elif not isinstance(value, list | tuple):
+        value = (value,)
+    # Only the tuples of data set names are empty by default.
+    model = default[0] if default else ""
+    return tuple(_coerce(_decode(item), model, key, source) for item in value)
+
+
+def _kind(default: Any) -> str:
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    return names.get(type(default), f"a {type(default).__name__}")
+
+
+def _derived_ckpt(path: Path) -> Path:
+    parts = path.with_suffix("").parts
+    if "cfgs" in parts:
+        last = len(parts) - 1 - parts[::-1].index("cfgs")
+        return Path("ckpts", *parts[last + 1 :])
+    return Path("ckpts", path.stem)

@@ -1,0 +1,1 @@
+"""What happens to an image and its annotations before the network."""

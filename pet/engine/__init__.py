@@ -1,0 +1,1 @@
+"""The loops that train and test, and how processes are started."""

@@ -1,0 +1,1 @@
+"""Scores, and the result files they are computed from."""

@@ -1,0 +1,19 @@
+"""What travels between parts: frozen dataclasses."""
+
+from pet.structures.detections import Detections
+from pet.structures.image_list import ImageInfo, ImageList
+from pet.structures.segmentation import BitMask, Crop, Mask, MaskCrops, PolygonMask, Rle
+from pet.structures.targets import Targets
+
+__all__ = [
+    "BitMask",
+    "Crop",
+    "Detections",
+    "ImageInfo",
+    "ImageList",
+    "Mask",
+    "MaskCrops",
+    "PolygonMask",
+    "Rle",
+    "Targets",
+]

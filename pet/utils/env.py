@@ -1,0 +1,46 @@
+"""What the program runs on: versions, devices, and the device that a config names."""
+
+import platform
+import sys
+
+import numpy
+import torch
+import torchvision
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that ``DEVICE`` names; "auto" is CUDA where there is one, else the CPU.
+
+    Raises ValueError where the name is none, or asks for CUDA on a machine without.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"no device {name!r} (DEVICE); give auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"Pet does not run on {name!r} (DEVICE); give auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"DEVICE is {name!r}, but torch {torch.__version__} finds no CUDA device; "
+            "give DEVICE cpu, or install a driver and a CUDA build of torch"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"DEVICE is {name!r}, but there are {torch.cuda.device_count()} CUDA devices, from 0"
+        )
+    return device
+
+
+def describe_env() -> str:
+    """Return versions and devices on a few lines, for the log and for bug reports."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return "\n".join(
+        (
+            f"python {sys.version.split()[0]} on {platform.platform()}",
+            f"torch {torch.__version__}, torchvision {torchvision.__version__}, "
+            f"numpy {numpy.__version__}, CUDA {torch.version.cuda or 'not built in'}",
+            f"devices: {', '.join(gpus) or 'CPU only'}; {torch.get_num_threads()} CPU threads",
+        )
+    )

@@ -1,0 +1,48 @@
+"""Named parts that a config can choose."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from pet.config import UnknownNameError
+
+Part = TypeVar("Part")
+
+
+class Registry(Generic[Part]):
+    """A table from names to parts, for one config key."""
+
+    def __init__(self, what: str, key: str) -> None:
+        """``what`` a part is called in errors ("backbone"); ``key`` the config key choosing it."""
+        self._what, self._key = what, key
+        self._parts: dict[str, Part] = {}
+
+    def register(self, name: str) -> Callable[[Part], Part]:
+        """Return a decorator that files a part under ``name``; KeyError where it is taken."""
+
+        def file_part(part: Part) -> Part:
+            if name in self._parts:
+                raise UnknownNameError(
+                    f"there is already a {self._what} named {name!r} ({self._key})"
+                )
+            self._parts[name] = part
+            return part
+
+        return file_part
+
+    def __getitem__(self, name: str) -> Part:
+        """Return the part; raises KeyError naming the config key and the names there are."""
+        if name in self._parts:
+            return self._parts[name]
+        near = difflib.get_close_matches(str(name), self._parts, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownNameError(
+            f"no {self._what} named {name!r} ({self._key}); {hint}choose from "
+            f"{', '.join(sorted(self._parts)) or 'none registered'}"
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)

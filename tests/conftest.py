@@ -1,0 +1,38 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from pet.config import CfgNode, cfg, default_cfg, reset_cfg
+from tests.data_folder import data_folder
+
+# Several small tests in a row are fastest on one thread, and give the same numbers everywhere.
+torch.set_num_threads(int(os.environ.get("PET_TEST_THREADS", "1")))
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_global_cfg():
+    """Give every test the defaults in the global config."""
+    yield
+    reset_cfg(cfg)
+
+
+@pytest.fixture
+def fresh_cfg() -> CfgNode:
+    """Return a config of its own, with every key at its default."""
+    return default_cfg()
+
+
+@pytest.fixture
+def coco_mini() -> Path:
+    """Return a small COCO data set of real pictures, in COCO's own layout."""
+    return data_folder("coco-mini")
+
+
+@pytest.fixture
+def voc_mini() -> Path:
+    """Return a small VOCdevkit of real pictures."""
+    return data_folder("voc-mini") / "VOCdevkit"
