@@ -1,0 +1,48 @@
+"""Packaging of Pet. The requirements are lower bounds: newer releases are welcome."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+REQUIREMENTS = [
+    "torch>=2.6",
+    "torchvision>=0.21",
+    "yacs>=0.1.8",
+    "pycocotools>=2.0.8",
+    "opencv-python>=4.8",
+    "numpy>=1.24",
+    "tensorboard>=2.14",
+    "tqdm>=4.64",
+    "matplotlib>=3.7",
+]
+
+TEST_REQUIREMENTS = [
+    "pytest>=8.0",
+    "ruff>=0.9",
+    "mypy>=1.14",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+
+def version() -> str:
+    """Return the version that ``pet/__init__.py`` states, without importing it."""
+    text = (HERE / "pet" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    assert found is not None, "pet/__init__.py states no __version__"
+    return found.group(1)
+
+
+setup(
+    name="pet-detection",
+    version=version(),
+    description="Pet (PyTorch Efficient Toolbox): a detection framework assembled from one config",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["pet", "pet.*"]),
+    install_requires=REQUIREMENTS,
+    extras_require={"test": TEST_REQUIREMENTS},
+)
