@@ -135,7 +135,8 @@ def _add_train_keys(node: CfgNode) -> None:
     node.TRAIN.FLIP_PROB = 0.5
     # Images in a step, over all processes together.
     node.TRAIN.BATCH_SIZE = 16
-    # Loader processes beside each training process; 0 loads in the training process itself.
+    # Loader processes beside each training process, at most one for each CPU; 0 loads in the
+    # training process itself.
     node.TRAIN.LOADER_THREADS = 4
     # Whether a run goes on from CKPT/model_latest.pth where there is one.
     node.TRAIN.AUTO_RESUME = True
@@ -153,5 +154,5 @@ def _add_test_keys(node: CfgNode) -> None:
     node.TEST.MAX_SIZE = 1333
     # Images in a batch, for each process.
     node.TEST.IMS_PER_GPU = 1
-    # Loader processes beside each testing process; 0 loads in the testing process itself.
+    # Loader processes beside each testing process, as TRAIN.LOADER_THREADS.
     node.TEST.LOADER_THREADS = 2

@@ -118,11 +118,11 @@ def _check_schedule(cfg: CfgNode) -> None:
 
 def _check_anchors(cfg: CfgNode) -> None:
     rpn, levels = cfg.RPN, 5 if cfg.FPN.FPN_ON else 1
-    if len(rpn.ANCHOR_STRIDE) != levels:
-        wanted = "(4, 8, 16, 32, 64)" if cfg.FPN.FPN_ON else "(32,)"
+    strides = (4, 8, 16, 32, 64) if cfg.FPN.FPN_ON else (32,)
+    if tuple(rpn.ANCHOR_STRIDE) != strides:
         raise ValueError(
-            f"FPN.FPN_ON is {cfg.FPN.FPN_ON}, which gives {levels} level(s), but RPN.ANCHOR_STRIDE "
-            f"is {rpn.ANCHOR_STRIDE}; give {wanted}"
+            f"FPN.FPN_ON is {cfg.FPN.FPN_ON}, which gives levels of stride {strides}, but "
+            f"RPN.ANCHOR_STRIDE is {rpn.ANCHOR_STRIDE}"
         )
     if not rpn.ANCHOR_SIZES or (levels > 1 and len(rpn.ANCHOR_SIZES) != levels):
         raise ValueError(

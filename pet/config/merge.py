@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ def merge_from_file(node: CfgNode, path: str | Path) -> None:
     """Merge the YAML file at ``path`` into ``node``; sets ``CKPT`` from the path where it is empty.
 
     Raises FileNotFoundError, KeyError (unknown key), TypeError (wrong type) or ValueError (not a
-    YAML mapping). ``node`` is unchanged after an error.
+    YAML mapping, or ``node`` is frozen). ``node`` is unchanged after an error.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no config file {path}; configs are kept under cfgs/")
+    text = path.read_text(encoding="utf-8")
+    _refuse_repeated_keys(text, path)
     try:
-        loaded = CfgNode.load_cfg(path.read_text(encoding="utf-8"))
+        loaded = CfgNode.load_cfg(text)
     except Exception as error:
         raise ValueError(f"{path} is not a YAML file of sections and keys: {error}") from error
     _merge_pairs(node, list(_flatten(loaded)), str(path))
@@ -30,11 +33,24 @@ def merge_from_file(node: CfgNode, path: str | Path) -> None:
         node.CKPT = str(_derived_ckpt(path))
 
 
+def _refuse_repeated_keys(text: str, path: Path) -> None:
+    """Raise ValueError where a section or key stands twice: YAML would drop the first silently."""
+    seen: set[tuple[str, ...]] = set()
+    above: list[tuple[int, str]] = []
+    for match in re.finditer(r"^( *)([A-Za-z_][\w.-]*):(?: |$)", text, re.MULTILINE):
+        indent, key = len(match.group(1)), match.group(2)
+        above = [entry for entry in above if entry[0] < indent] + [(indent, key)]
+        place = tuple(name for _, name in above)
+        if place in seen:
+            raise ValueError(f"{path} has {'.'.join(place)} twice; join the two into one")
+        seen.add(place)
+
+
 def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
     """Merge ``[KEY, value, KEY, value, ...]`` into ``node``; values may be strings, as typed.
 
-    Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a key with no value).
-    ``node`` is unchanged after an error.
+    Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a key with no value, or
+    ``node`` is frozen). ``node`` is unchanged after an error.
     """
     if len(opts) % 2:
         raise ValueError(f"the key {opts[-1]!r} has no value; give pairs: KEY VALUE KEY VALUE ...")
@@ -42,6 +58,8 @@ def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
 
 
 def _merge_pairs(node: CfgNode, pairs: Sequence[tuple[str, Any]], source: str) -> None:
+    if node.is_frozen():
+        raise ValueError(f"the config is frozen, so {source} comes too late; merge before freezing")
     trial = node.clone()
     for key, value in pairs:
         _set(trial, key, value, source)
@@ -60,22 +78,28 @@ def _flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _set(root: CfgNode, full_key: str, value: Any, source: str) -> None:
     *sections, name = str(full_key).split(".")
     node = root
-    for depth, section in enumerate(sections):
-        if sections[:depth] == ["DATASETS"] and section not in node:
-            node[section] = DATASET_TEMPLATE.clone()
+    if sections[:1] == ["DATASETS"]:
+        _ensure_dataset_block(root.DATASETS, full_key)
+    for section in sections:
         node = node.get(section) if isinstance(node, CfgNode) else None
         if not isinstance(node, CfgNode):
             raise _unknown_key(root, full_key, source)
     if name not in node:
         raise _unknown_key(root, full_key, source)
     if isinstance(node[name], CfgNode):
-        if isinstance(value, CfgNode) and not value:
-            return  # an empty section in a file changes nothing
+        if value is None or (isinstance(value, CfgNode) and not value):
+            return  # a section in a file with every key commented out changes nothing
         keys = ", ".join(f"{full_key}.{key}" for key in node[name]) or "yours to name"
         raise TypeError(f"{full_key} in {source} is a section, not a value; its keys are {keys}")
     if not isinstance(node[name], str):
         value = _decode(value)
     node[name] = _coerce(value, node[name], full_key, source)
+
+
+def _ensure_dataset_block(datasets: CfgNode, full_key: str) -> None:
+    name = full_key.split(".")[1]
+    if name and name not in datasets:
+        datasets[name] = DATASET_TEMPLATE.clone()
 
 
 def _unknown_key(root: CfgNode, full_key: str, source: str) -> UnknownNameError:
@@ -126,7 +150,8 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
 
 def _coerce_tuple(value: Any, default: tuple[Any, ...], key: str, source: str) -> tuple[Any, ...]:
     if isinstance(value, str):
-        value = tuple(part.strip() for part in value.split(",") if part.strip())
+        # Brackets are left where a shell took the quotes out of ("a", "b").
+        value = tuple(part.strip() for part in value.strip("()[] ").split(",") if part.strip())
     elif not isinstance(value, list | tuple):
         value = (value,)
     # Only the tuples of data set names are empty by default.

@@ -28,7 +28,7 @@ def add_rcnn_cfg(node: CfgNode) -> None:
 
     node.FPN = CfgNode()
     # Whether a feature pyramid (Lin et al. 2017) stands on the trunk. False uses res5 alone.
-    node.FPN.FPN_ON = False
+    node.FPN.FPN_ON = True
     # Registered pyramid; "fpn" is the only one.
     node.FPN.BODY = "fpn"
     # Channels of every pyramid level.

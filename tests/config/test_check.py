@@ -1,0 +1,95 @@
+import pytest
+
+from pet.config import freeze, merge_cfg_from_list
+
+
+def test_the_defaults_freeze(fresh_cfg):
+    freeze(fresh_cfg)
+    with pytest.raises(AttributeError):
+        fresh_cfg.SOLVER.BASE_LR = 1.0
+    with pytest.raises(AttributeError):
+        fresh_cfg.SEED = 1
+
+
+def test_a_frozen_config_takes_no_merge(fresh_cfg):
+    freeze(fresh_cfg)
+    with pytest.raises(ValueError, match="frozen, so the command line comes too late"):
+        merge_cfg_from_list(["SEED", "5"], fresh_cfg)
+    assert fresh_cfg.SEED == 0
+
+
+def test_a_config_without_pyramid_freezes(fresh_cfg):
+    fresh_cfg.FPN.FPN_ON = False
+    fresh_cfg.RPN.ANCHOR_STRIDE = (32,)
+    freeze(fresh_cfg)
+
+
+def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
+    fresh_cfg.DISPLAY_ITER = 0
+    with pytest.raises(ValueError, match="DISPLAY_ITER"):
+        freeze(fresh_cfg)
+    fresh_cfg.DISPLAY_ITER = 20
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["INPUT.CHANNEL_ORDER", "GRB"], "INPUT.CHANNEL_ORDER must be one of RGB, BGR; got 'GRB'"),
+        (["MODEL.BATCH_NORM", "sync"], "MODEL.BATCH_NORM must be one of freeze, bn"),
+        (["SOLVER.OPTIMIZER", "sgd"], "SOLVER.OPTIMIZER must be one of SGD, ADAMW"),
+        (["SOLVER.LR_POLICY", "step"], "SOLVER.LR_POLICY must be one of STEP, COSINE, POLY"),
+        (["SOLVER.WARM_UP_METHOD", "EXP"], "SOLVER.WARM_UP_METHOD must be one of LINEAR, CONSTANT"),
+        (["DATALOADER.SAMPLER_TRAIN", "x"], "DATALOADER.SAMPLER_TRAIN must be one of Distributed"),
+        (["FAST_RCNN.ROI_XFORM_METHOD", "x"], "FAST_RCNN.ROI_XFORM_METHOD must be .* ROIPool"),
+        (["MRCNN.ROI_XFORM_METHOD", "x"], "MRCNN.ROI_XFORM_METHOD must be one of ROIAlign"),
+        (["DATASETS.mine.TYPE", "csv"], "DATASETS.mine.TYPE must be one of coco; got 'csv'"),
+        (["TRAIN.BATCH_SIZE", "0"], "TRAIN.BATCH_SIZE must be at least 1; got 0"),
+        (["SEED", "-1"], "SEED must be at least 0; got -1"),
+        (["RPN.NMS_THRESH", "1.5"], r"RPN.NMS_THRESH must lie in \[0, 1\]; got 1.5"),
+        (["TRAIN.FLIP_PROB", "-0.5"], "TRAIN.FLIP_PROB must lie in"),
+        (["BACKBONE.FREEZE_AT", "6"], r"BACKBONE.FREEZE_AT must lie in 0\.\.5.* got 6"),
+        (["MODEL.NUM_CLASSES", "1"], "MODEL.NUM_CLASSES counts the background.* got 1"),
+        (["INPUT.PIXEL_MEAN", "(1, 2)"], "INPUT.PIXEL_MEAN and INPUT.PIXEL_STD need three"),
+        (["INPUT.PIXEL_STD", "(1, 0, 1)"], "INPUT.PIXEL_STD must be positive"),
+        (["TRAIN.SCALES", "()"], "TRAIN.SCALES needs one or more"),
+        (["TRAIN.SCALES", "(800, 0)"], "TRAIN.SCALES needs one or more positive sizes"),
+        (["SOLVER.BASE_LR", "0"], "SOLVER.BASE_LR must be positive"),
+        (["SOLVER.STEPS", "(80, 60)"], r"SOLVER.STEPS must rise; got \(80, 60\)"),
+        (["SOLVER.MAX_ITER", "70000"], "SOLVER.STEPS .* reaches past SOLVER.MAX_ITER 70000"),
+        (["SOLVER.WARM_UP_FACTOR", "0"], r"SOLVER.WARM_UP_FACTOR must lie in \(0, 1\]"),
+        (["FPN.FPN_ON", "False"], r"levels of stride \(32,\), but RPN.ANCHOR_STRIDE is"),
+        (["RPN.ANCHOR_STRIDE", "(32,)"], r"stride \(4, 8, 16, 32, 64\), but RPN.ANCHOR_STRIDE"),
+        (["RPN.ANCHOR_SIZES", "(32, 64)"], "RPN.ANCHOR_SIZES .* one size for each of the 5"),
+        (["RPN.ASPECT_RATIOS", "()"], "RPN.ASPECT_RATIOS must be positive"),
+        (["RPN.ANCHOR_SIZES", "(0, 1, 2, 3, 4)"], "RPN.ANCHOR_SIZES and .* must be positive"),
+        (["INPUT.SIZE_DIVISIBILITY", "16"], "INPUT.SIZE_DIVISIBILITY must be a multiple of 32"),
+        (["RPN.BG_IOU_THRESHOLD", "0.8"], "RPN.BG_IOU_THRESHOLD 0.8 lies above RPN.FG_IOU"),
+        (["FAST_RCNN.BG_IOU_THRESHOLD", "0.6"], "FAST_RCNN.BG_IOU_THRESHOLD 0.6 lies above"),
+        (["FAST_RCNN.BBOX_REG_WEIGHTS", "(1, 1)"], "FAST_RCNN.BBOX_REG_WEIGHTS needs four"),
+        (["FAST_RCNN.ROI_XFORM_RESOLUTION", "7"], "FAST_RCNN.ROI_XFORM_RESOLUTION needs a height"),
+        (["MRCNN.RESOLUTION", "(0, 28)"], "MRCNN.RESOLUTION needs a height and a width"),
+        (
+            ["MODEL.MASK_ON", "True", "MRCNN.RESOLUTION", "(56, 56)"],
+            r"MRCNN.RESOLUTION \(56, 56\) must be twice .*; give \(28, 28\)",
+        ),
+    ],
+)
+def test_a_contradiction_names_its_keys(fresh_cfg, pairs, message):
+    merge_cfg_from_list(pairs, fresh_cfg)
+    with pytest.raises(ValueError, match=message):
+        freeze(fresh_cfg)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        ["SOLVER.STEPS", "()"],
+        ["SOLVER.LR_POLICY", "COSINE", "SOLVER.MAX_ITER", "100"],  # the steps are not used
+        ["SOLVER.WARM_UP_ITERS", "0", "SOLVER.WARM_UP_FACTOR", "0"],  # nor is the factor
+        ["MRCNN.RESOLUTION", "(56, 56)"],  # nor is the mask branch
+        ["INPUT.SIZE_DIVISIBILITY", "64"],
+    ],
+)
+def test_what_is_unused_contradicts_nothing(fresh_cfg, pairs):
+    merge_cfg_from_list(pairs, fresh_cfg)
+    freeze(fresh_cfg)

@@ -1,0 +1,275 @@
+from pathlib import Path
+
+import pytest
+
+from pet.config import (
+    cfg,
+    default_cfg,
+    merge_cfg_from_file,
+    merge_cfg_from_list,
+    reset_cfg,
+)
+
+
+def write(folder: Path, text: str, name: str = "some.yaml") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Values ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("SOLVER.BASE_LR", "0.01", 0.01),
+        ("SOLVER.BASE_LR", "1e-3", 0.001),
+        ("SOLVER.BASE_LR", "1", 1.0),  # a whole number where a float belongs
+        ("SOLVER.MAX_ITER", "720", 720),
+        ("MODEL.MASK_ON", "True", True),
+        ("MODEL.MASK_ON", "true", True),
+        ("TRAIN.AUTO_RESUME", "False", False),
+        ("CKPT", "007", "007"),  # a text stays as it is typed
+        ("CKPT", 7, "7"),
+        ("TRAIN.DATASETS", "shapes_train", ("shapes_train",)),
+        ("TRAIN.DATASETS", "a,b", ("a", "b")),
+        ("TRAIN.DATASETS", '("a", "b")', ("a", "b")),
+        ("TRAIN.DATASETS", '["a", "b"]', ("a", "b")),
+        ("TRAIN.DATASETS", "(a, b)", ("a", "b")),  # the shell took the quotes
+        ("TRAIN.SCALES", "640", (640,)),
+        ("TRAIN.SCALES", "640, 800", (640, 800)),
+        ("TRAIN.SCALES", [640, 800], (640, 800)),
+        ("SOLVER.STEPS", "()", ()),
+        ("SOLVER.STEPS", "", ()),
+        ("INPUT.PIXEL_MEAN", "(0, 0, 0)", (0.0, 0.0, 0.0)),
+    ],
+)
+def test_a_value_on_the_command_line_takes_the_type_of_the_default(fresh_cfg, key, typed, value):
+    merge_cfg_from_list([key, typed], fresh_cfg)
+    node = fresh_cfg
+    for part in key.split("."):
+        node = node[part]
+    assert node == value
+    assert type(node) is type(value)
+    if isinstance(value, tuple):
+        assert [type(item) for item in node] == [type(item) for item in value]
+
+
+def test_a_file_merges_sections_lists_and_texts(fresh_cfg, tmp_path):
+    path = write(
+        tmp_path,
+        "MODEL:\n  MASK_ON: True\nSOLVER:\n  STEPS: [10, 20]\n  BASE_LR: 1\n"
+        "TRAIN:\n  DATASETS: shapes_train\n",
+    )
+    merge_cfg_from_file(path, fresh_cfg)
+    assert fresh_cfg.MODEL.MASK_ON is True
+    assert fresh_cfg.SOLVER.STEPS == (10, 20)
+    assert fresh_cfg.SOLVER.BASE_LR == 1.0
+    assert fresh_cfg.TRAIN.DATASETS == ("shapes_train",)
+    assert fresh_cfg.MODEL.CONV_BODY == default_cfg().MODEL.CONV_BODY
+
+
+@pytest.mark.parametrize("text", ["", "RPN:\n", "RPN: {}\n"])
+def test_an_empty_file_or_section_changes_nothing(fresh_cfg, tmp_path, text):
+    merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
+    assert fresh_cfg.RPN == default_cfg().RPN
+
+
+def test_a_later_merge_wins(fresh_cfg, tmp_path):
+    merge_cfg_from_file(write(tmp_path, "SEED: 1\nDISPLAY_ITER: 5\n"), fresh_cfg)
+    merge_cfg_from_list(["SEED", "2"], fresh_cfg)
+    assert (fresh_cfg.SEED, fresh_cfg.DISPLAY_ITER) == (2, 5)
+
+
+# Errors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("SOLVER.BASELR", "SOLVER.BASE_LR"),
+        ("MASK_ON", "MODEL.MASK_ON"),  # right name, section forgotten
+        ("FAST_RCNN.NMS_THRESH", "RPN.NMS_THRESH"),  # right name, wrong section
+        ("RPN.NMS_THRESH.MORE", "RPN.NMS_THRESH"),  # a section where there is a value
+        ("DATASETS.mine.IMAGE", "DATASETS.mine.IMAGES"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_ones(fresh_cfg, key, hint):
+    with pytest.raises(KeyError) as error:
+        merge_cfg_from_list([key, "1"], fresh_cfg)
+    assert repr(key) in str(error.value)
+    assert "the command line" in str(error.value)
+    assert hint in str(error.value).split("did you mean")[1]
+
+
+def test_an_unknown_key_like_no_other_says_where_the_keys_are(fresh_cfg, tmp_path):
+    path = write(tmp_path, "XYZZY: 1\n")
+    with pytest.raises(KeyError, match=r"unknown config key 'XYZZY' in .*some.yaml; .*pet/config/"):
+        merge_cfg_from_file(path, fresh_cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("SOLVER.MAX_ITER", "1.5", "SOLVER.MAX_ITER .* whole number, .* default 90000; got 1.5"),
+        ("SOLVER.BASE_LR", "fast", "SOLVER.BASE_LR .* a number, .* got 'fast'"),
+        ("SOLVER.BASE_LR", "True", "got True"),
+        ("FPN.FPN_ON", "1", "FPN.FPN_ON .* True or False"),
+        ("FPN.FPN_ON", "yes", "True or False"),
+        ("SEED", None, "SEED .* got None"),
+        ("CKPT", ["a"], "CKPT .* a text"),
+        ("SOLVER.STEPS", "(1, 2.5)", "SOLVER.STEPS .* whole number.* got 2.5"),
+        ("RPN", "3", "RPN .* is a section, not a value; its keys are RPN.ANCHOR_STRIDE, "),
+        ("DATASETS", "3", "DATASETS .* is a section"),
+        ("DATASETS.mine", "/data", "its keys are .*DATASETS.mine.IMAGES, DATASETS.mine.ANNOT"),
+    ],
+)
+def test_a_wrong_type_is_named_with_the_right_one(fresh_cfg, key, value, message):
+    with pytest.raises(TypeError, match=message):
+        merge_cfg_from_list([key, value], fresh_cfg)
+
+
+def test_a_key_without_a_value_is_named(fresh_cfg):
+    with pytest.raises(ValueError, match="'SEED' has no value; give pairs"):
+        merge_cfg_from_list(["DISPLAY_ITER", "5", "SEED"], fresh_cfg)
+
+
+def test_nothing_changes_after_an_error(fresh_cfg, tmp_path):
+    with pytest.raises(TypeError):
+        merge_cfg_from_list(["SEED", "5", "DATASETS.a.TYPE", "coco", "FPN.DIM", "x"], fresh_cfg)
+    with pytest.raises(KeyError):
+        merge_cfg_from_file(write(tmp_path, "SEED: 5\nNOBODY: 1\n"), fresh_cfg)
+    assert fresh_cfg == default_cfg()
+
+
+@pytest.mark.parametrize("text", ["RPN: [", "- 1\n- 2\n", "just words"])
+def test_a_file_that_holds_no_sections_and_keys_is_named(fresh_cfg, tmp_path, text):
+    with pytest.raises(ValueError, match=r"some\.yaml is not a YAML file of sections and keys"):
+        merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
+
+
+def test_a_file_cannot_run_code(fresh_cfg, tmp_path):
+    mark = tmp_path / "ran"
+    path = write(tmp_path, f'SEED: !!python/object/apply:os.mkdir ["{mark}"]\n')
+    with pytest.raises(ValueError, match="is not a YAML file"):
+        merge_cfg_from_file(path, fresh_cfg)
+    assert not mark.exists()
+
+
+def test_a_missing_file_is_named(fresh_cfg, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config file .*gone\.yaml; .* cfgs/"):
+        merge_cfg_from_file(tmp_path / "gone.yaml", fresh_cfg)
+    with pytest.raises(FileNotFoundError):
+        merge_cfg_from_file(tmp_path, fresh_cfg)
+
+
+# Data sets of one's own --------------------------------------------------------------------------
+
+
+def test_a_data_set_is_named_in_a_file(fresh_cfg, tmp_path):
+    text = "DATASETS:\n  cats:\n    IMAGES: /cats\n    ANNOTATIONS: /cats.json\n    MAX_IMAGES: 8\n"
+    merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
+    assert fresh_cfg.DATASETS == {
+        "cats": {"TYPE": "coco", "IMAGES": "/cats", "ANNOTATIONS": "/cats.json", "MAX_IMAGES": 8}
+    }
+
+
+def test_a_data_set_is_named_on_the_command_line(fresh_cfg):
+    pairs = ["DATASETS.a.IMAGES", "/a", "DATASETS.a.ANNOTATIONS", "/a.json", "DATASETS.b.IMAGES"]
+    merge_cfg_from_list([*pairs, "/b"], fresh_cfg)
+    assert set(fresh_cfg.DATASETS) == {"a", "b"}
+    assert fresh_cfg.DATASETS.a.ANNOTATIONS == "/a.json"
+    assert (fresh_cfg.DATASETS.b.IMAGES, fresh_cfg.DATASETS.b.ANNOTATIONS) == ("/b", "")
+
+
+def test_data_set_blocks_do_not_share_their_fields(fresh_cfg):
+    merge_cfg_from_list(["DATASETS.a.IMAGES", "/a"], fresh_cfg)
+    other = default_cfg()
+    merge_cfg_from_list(["DATASETS.a.MAX_IMAGES", "3"], other)
+    assert other.DATASETS.a.IMAGES == ""
+    assert default_cfg().DATASETS == {}
+
+
+# CKPT --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "ckpt"),
+    [
+        ("cfgs/rcnn/shapes/quick.yaml", "ckpts/rcnn/shapes/quick"),
+        ("cfgs/old/cfgs/new/a.b.yaml", "ckpts/new/a.b"),
+        ("elsewhere/mine.yaml", "ckpts/mine"),
+    ],
+)
+def test_the_output_folder_follows_the_place_of_the_file(fresh_cfg, tmp_path, place, ckpt):
+    merge_cfg_from_file(write(tmp_path, "SEED: 3\n", place), fresh_cfg)
+    assert Path(fresh_cfg.CKPT) == Path(ckpt)
+
+
+def test_a_named_output_folder_stays(fresh_cfg, tmp_path):
+    merge_cfg_from_file(write(tmp_path, "CKPT: /out\n"), fresh_cfg)
+    assert fresh_cfg.CKPT == "/out"
+
+
+# Whole nodes -------------------------------------------------------------------------------------
+
+
+def test_a_dump_merges_to_the_same_values(fresh_cfg, tmp_path):
+    pairs = [
+        "DATASETS.a.IMAGES",
+        "/a",
+        "TRAIN.DATASETS",
+        "a,b",
+        "SOLVER.STEPS",
+        "()",
+        "CKPT",
+        "007",
+    ]
+    merge_cfg_from_list([*pairs, "SOLVER.WARM_UP_FACTOR", 1 / 3, "MODEL.MASK_ON", True], fresh_cfg)
+    again = default_cfg()
+    merge_cfg_from_file(write(tmp_path, fresh_cfg.dump()), again)
+    assert again == fresh_cfg
+    assert again.dump() == fresh_cfg.dump()
+    assert isinstance(again.SOLVER.STEPS, tuple)
+
+
+def test_default_nodes_are_independent():
+    first, second = default_cfg(), default_cfg()
+    first.RPN.NMS_THRESH = 0.1
+    assert second.RPN.NMS_THRESH == 0.7
+    assert cfg.RPN.NMS_THRESH == 0.7
+
+
+def test_the_global_config_is_what_is_merged_by_default(tmp_path):
+    merge_cfg_from_list(["SEED", "4"])
+    merge_cfg_from_file(write(tmp_path, "DISPLAY_ITER: 7\n"))
+    assert (cfg.SEED, cfg.DISPLAY_ITER) == (4, 7)
+
+
+def test_reset_brings_back_the_defaults_in_the_same_node():
+    section = cfg.DATASETS
+    merge_cfg_from_list(["SEED", "4", "DATASETS.a.IMAGES", "/a"])
+    cfg.freeze()
+    reset_cfg()
+    assert cfg == default_cfg()
+    assert not cfg.is_frozen()
+    assert cfg.DATASETS is not section
+
+
+def test_a_section_that_stands_twice_is_refused(fresh_cfg, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("TRAIN:\n  WEIGHTS: a.pth\nSEED: 3\nTRAIN:\n  BATCH_SIZE: 2\n")
+    with pytest.raises(ValueError, match=r"twice.yaml has TRAIN twice; join the two"):
+        merge_cfg_from_file(path, fresh_cfg)
+    path.write_text("TRAIN:\n  BATCH_SIZE: 4\n  BATCH_SIZE: 2\n")
+    with pytest.raises(ValueError, match=r"has TRAIN.BATCH_SIZE twice"):
+        merge_cfg_from_file(path, fresh_cfg)
+
+
+def test_equal_names_in_different_sections_are_not_repeated(fresh_cfg, tmp_path):
+    path = tmp_path / "once.yaml"
+    path.write_text("TRAIN:\n  MAX_SIZE: 4\nTEST:\n  MAX_SIZE: 5\n")
+    merge_cfg_from_file(path, fresh_cfg)
+    assert (fresh_cfg.TRAIN.MAX_SIZE, fresh_cfg.TEST.MAX_SIZE) == (4, 5)
