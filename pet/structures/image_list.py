@@ -28,6 +28,8 @@ class ImageList:
 
     def __post_init__(self) -> None:
         assert self.tensor.dim() == 4 and len(self.sizes) == self.tensor.shape[0]
+        padded_height, padded_width = self.tensor.shape[-2:]
+        assert all(h <= padded_height and w <= padded_width for h, w in self.sizes), self.sizes
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -49,7 +49,13 @@ class PolygonMask:
         width, height = (high - low).tolist()
         if not width or not height:
             return Crop(np.zeros((height, width), np.uint8), int(low[0]), int(low[1]))
-        flat = [(polygon - low).reshape(-1).tolist() for polygon in self.polygons]
+        # COCO first rounds corners to fifths of a pixel; so do we, lest the shift change the mask.
+        # Where nothing is shifted it may do so itself: corners left of the image round otherwise.
+        shifted = [
+            np.where(low > 0, np.floor(5 * polygon + 0.5) / 5 - low, polygon)
+            for polygon in self.polygons
+        ]
+        flat = [polygon.reshape(-1).tolist() for polygon in shifted]
         rles = coco_mask.frPyObjects(flat, height, width)
         return Crop(coco_mask.decode(coco_mask.merge(rles)), int(low[0]), int(low[1]))
 
@@ -63,14 +69,21 @@ class BitMask:
 
     @staticmethod
     def from_rle(rle: Rle) -> "BitMask":
-        """Decode COCO's RLE, with counts as a list of runs or compressed; raises ValueError."""
+        """Decode COCO's RLE, with counts as a list of runs or compressed.
+
+        Raises ValueError where the runs do not fill the image exactly.
+        """
         height, width = (int(side) for side in rle["size"])
-        try:
-            if isinstance(rle["counts"], list):
-                rle = coco_mask.frPyObjects(rle, height, width)
-            bits = coco_mask.decode(rle)
-        except Exception as error:
-            raise ValueError(f"not a run-length encoded mask: {error}") from error
+        counts = rle["counts"]
+        runs = counts if isinstance(counts, list) else _run_lengths(counts)
+        if min(runs, default=0) < 0 or sum(runs) != height * width:
+            raise ValueError(
+                f"not a run-length encoded mask of {width} x {height} pixels: its runs add up to "
+                f"{sum(runs)}"
+            )
+        # Runs of background and foreground take turns, down one column after the other.
+        values = (np.arange(len(runs)) % 2).astype(np.uint8)
+        bits = np.repeat(values, runs).reshape(width, height).T
         rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
         if not len(rows):
             return BitMask(Crop(np.zeros((0, 0), np.uint8), 0, 0), (height, width))
@@ -94,6 +107,30 @@ class BitMask:
         """Return the pixels; ``size`` (height, width) must be the size of the image."""
         assert size == self.size, (size, self.size)
         return self.pixels
+
+
+def _run_lengths(text: str | bytes) -> list[int]:
+    """Return the runs that COCO's compressed ``text`` spells; ValueError where it breaks off.
+
+    Each character holds five bits and a mark that more follow. From the fourth on, a run is the
+    difference to the one two before (pycocotools, ``rleFrString``).
+    """
+    codes = text.encode() if isinstance(text, str) else text
+    runs: list[int] = []
+    value = shift = 0
+    for code in codes:
+        code -= 48
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError(f"a run-length encoded mask breaks off after {len(codes)} characters")
+    return runs
 
 
 def _nearest(start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:

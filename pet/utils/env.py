@@ -1,5 +1,6 @@
 """What the program runs on: versions, devices, and the device that a config names."""
 
+import os
 import platform
 import sys
 
@@ -31,6 +32,13 @@ def resolve_device(name: str) -> torch.device:
             f"DEVICE is {name!r}, but there are {torch.cuda.device_count()} CUDA devices, from 0"
         )
     return device
+
+
+def cpu_count() -> int:
+    """Number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def describe_env() -> str:
