@@ -1,1 +1,5 @@
-"""Trunks."""
+"""Trunks, registered by name."""
+
+from pet.modeling.backbones import resnet
+
+__all__ = ["resnet"]

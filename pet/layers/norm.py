@@ -1,0 +1,42 @@
+"""Normalisation layers, and the affine map a fixed one amounts to."""
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch normalisation whose statistics, weight and bias never change.
+
+    Its four buffers carry the names of ``nn.BatchNorm2d``, so that weights of one load into the
+    other.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (N, C, H, W)."""
+        scale, shift = scale_and_shift(self)
+        return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
+
+
+def scale_and_shift(norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the (C,) factor and summand that the norm applies where its statistics are fixed."""
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """Return the norm layer that ``MODEL.BATCH_NORM`` names: "freeze" or "bn"."""
+    return FrozenBatchNorm2d(channels) if kind == "freeze" else nn.BatchNorm2d(channels)

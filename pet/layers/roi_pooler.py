@@ -1,0 +1,79 @@
+"""RoIs of any size, on the pyramid level that fits each, as grids of one size.
+
+R RoIs over all images, C channels, N images.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align, roi_pool
+
+from pet.ops.boxes import box_area
+
+# An RoI of this side, in pixels, is pooled from the level of stride 16 (FPN, equation 1).
+_CANONICAL_SIDE, _CANONICAL_LEVEL = 224, 4
+
+
+class RoIPooler(nn.Module):
+    """RoIAlign (He et al. 2017; half-pixel correct) or RoIPool (Girshick 2015) over levels."""
+
+    def __init__(
+        self,
+        method: str,
+        resolution: tuple[int, int],
+        sampling_ratio: int,
+        spatial_scales: Sequence[float],
+    ) -> None:
+        """Build the pooler.
+
+        ``method`` "ROIAlign" or "ROIPool"; ``resolution`` height and width of the grid, in cells;
+        ``sampling_ratio`` points along each side of a cell, 0 for as many as it has pixels;
+        ``spatial_scales`` feature pixels per image pixel of each level, finest first, halving.
+        """
+        super().__init__()
+        if method not in ("ROIAlign", "ROIPool"):
+            raise ValueError(f"no RoI pooling named {method!r}; choose from ROIAlign, ROIPool")
+        self.method = method
+        self.resolution = resolution
+        self.sampling_ratio = sampling_ratio
+        self.spatial_scales = tuple(spatial_scales)
+
+    def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Return (R, C, height, width) for ``boxes``, N x (R_n, 4) xyxy in pixels of the input.
+
+        ``features`` are the maps (N, C, H_l, W_l), as many as there are ``spatial_scales`` or
+        more; further ones are not used.
+        """
+        rois = _with_image_index(boxes)
+        if len(self.spatial_scales) == 1:
+            return self._pool(features[0], rois, self.spatial_scales[0])
+        levels = assign_levels(rois[:, 1:], self.spatial_scales)
+        order = torch.argsort(levels, stable=True)
+        all_levels = torch.arange(len(self.spatial_scales), device=levels.device)
+        counts = (levels[:, None] == all_levels).sum(dim=0).tolist()  # the one wait for the device
+        parts = [
+            self._pool(features[level], rois_of_level, self.spatial_scales[level])
+            for level, rois_of_level in enumerate(rois[order].split(counts))
+        ]
+        return torch.cat(parts)[torch.argsort(order)]
+
+    def _pool(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
+        if self.method == "ROIPool":
+            return roi_pool(feature, rois, self.resolution, scale)
+        return roi_align(feature, rois, self.resolution, scale, self.sampling_ratio, aligned=True)
+
+
+def assign_levels(boxes: Tensor, spatial_scales: Sequence[float]) -> Tensor:
+    """Return the (R,) int64 index of the level for each of ``boxes`` (R, 4): FPN, equation 1."""
+    finest = round(-math.log2(spatial_scales[0]))
+    side = box_area(boxes).clamp(min=0).sqrt()
+    level = torch.floor(_CANONICAL_LEVEL + torch.log2(side / _CANONICAL_SIDE + 1e-8))
+    return (level - finest).clamp(0, len(spatial_scales) - 1).long()
+
+
+def _with_image_index(boxes: Sequence[Tensor]) -> Tensor:
+    """Return (R, 5): the index of its image before each box."""
+    index = [per_image.new_full((len(per_image), 1), n) for n, per_image in enumerate(boxes)]
+    return torch.cat([torch.cat(index), torch.cat(list(boxes))], dim=1)

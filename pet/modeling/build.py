@@ -1,0 +1,14 @@
+"""The model that a config names."""
+
+import torch
+from torch import nn
+
+import pet.modeling.rcnn.generalized_rcnn  # noqa: F401  registers the model
+from pet.config import CfgNode, cfg
+from pet.modeling import registry
+
+
+def build_model(device: torch.device | str = "cpu", cfg: CfgNode = cfg) -> nn.Module:
+    """Return the model of ``MODEL.TYPE`` on ``device``, laid out channels_last."""
+    model: nn.Module = registry.MODELS[cfg.MODEL.TYPE](cfg)
+    return model.to(device).to(memory_format=torch.channels_last)

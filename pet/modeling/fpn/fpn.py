@@ -1,0 +1,42 @@
+"""The feature pyramid network of Lin et al. 2017."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pet.config import CfgNode, cfg
+from pet.layers.conv import init_conv
+from pet.modeling import registry
+
+
+class FPN(nn.Module):
+    """Coarse maps added to finer ones from the top down, and one subsampled level above.
+
+    ``dim_out`` is the channels of every level; ``spatial_scale`` lists the scale of P2 .. P6.
+    """
+
+    def __init__(self, dim_in: Sequence[int], spatial_scale: Sequence[float], dim: int) -> None:
+        """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first."""
+        super().__init__()
+        self.lateral_convs = nn.ModuleList(nn.Conv2d(d, dim, 1) for d in dim_in)
+        self.output_convs = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1) for _ in dim_in)
+        for conv in (*self.lateral_convs, *self.output_convs):
+            init_conv(conv, gain="linear")
+        self.dim_out = dim
+        self.spatial_scale = [*spatial_scale, spatial_scale[-1] / 2]
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Map [res2, ..., res5] to [P2, ..., P5, P6], each (N, dim, H_l, W_l)."""
+        inner = [conv(x) for conv, x in zip(self.lateral_convs, features, strict=True)]
+        for level in range(len(inner) - 2, -1, -1):
+            size = inner[level].shape[-2:]
+            inner[level] = inner[level] + F.interpolate(inner[level + 1], size=size, mode="nearest")
+        maps = [conv(x) for conv, x in zip(self.output_convs, inner, strict=True)]
+        return [*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2)]
+
+
+@registry.FPN_BODIES.register("fpn")
+def fpn(dim_in: Sequence[int], spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> FPN:
+    """Return the pyramid over a trunk's maps."""
+    return FPN(dim_in, spatial_scale, cfg.FPN.DIM)

@@ -1,0 +1,5 @@
+"""The R-CNN family."""
+
+from pet.modeling.rcnn import heads
+
+__all__ = ["heads"]

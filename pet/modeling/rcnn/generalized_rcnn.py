@@ -1,0 +1,107 @@
+"""The R-CNN family as one model: trunk, pyramid, proposals, and a branch for each task."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+# Imported for the parts they register.
+import pet.modeling.backbones
+import pet.modeling.fpn
+import pet.modeling.rcnn.heads  # noqa: F401
+from pet.config import CfgNode, cfg
+from pet.layers.pixel_norm import PixelNorm
+from pet.modeling import registry
+from pet.modeling.rcnn.fast_rcnn import build_fast_rcnn
+from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn
+from pet.modeling.rcnn.roi_sampling import sample_rois
+from pet.modeling.rcnn.rpn import build_rpn
+from pet.structures import Detections, ImageList, Targets
+
+# The coarsest level that RoIs are pooled from; P6 serves the RPN alone (FPN, section 4.2).
+_COARSEST_ROI_SCALE = 1 / 32
+
+
+class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
+    """Faster R-CNN or, with ``MODEL.MASK_ON``, Mask R-CNN, with or without a pyramid.
+
+    In training ``model(images, targets)`` returns a dict of ``losses`` and ``metrics`` (each name
+    -> scalar) and ``total_loss``, the sum of the losses; in eval ``model(images)`` returns the
+    detections of each image.
+    """
+
+    def __init__(self, cfg: CfgNode = cfg) -> None:
+        """Assemble the model; raises KeyError for unknown parts, ValueError without classes."""
+        super().__init__()
+        num_classes = cfg.MODEL.NUM_CLASSES
+        if num_classes < 2:
+            raise ValueError(
+                f"MODEL.NUM_CLASSES is {num_classes}; a model needs the number of classes with "
+                "the background: set it, or take it from a data set by resolve_num_classes"
+            )
+        self.Pixel_Norm = PixelNorm(
+            cfg.INPUT.CHANNEL_ORDER, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD
+        )
+
+        # Backbone for feature extraction
+        self.Conv_Body = registry.BACKBONES[cfg.MODEL.CONV_BODY](cfg)
+        dim_in, spatial_scale = self.Conv_Body.dim_out, self.Conv_Body.spatial_scale
+
+        # Feature pyramid
+        self.Conv_Body_FPN: nn.Module | None = None
+        if cfg.FPN.FPN_ON:
+            self.Conv_Body_FPN = registry.FPN_BODIES[cfg.FPN.BODY](dim_in, spatial_scale, cfg)
+            dim_in = self.Conv_Body_FPN.dim_out
+            spatial_scale = self.Conv_Body_FPN.spatial_scale
+        else:
+            dim_in, spatial_scale = dim_in[-1], [spatial_scale[-1]]
+
+        # Region proposals
+        self.RPN = build_rpn(dim_in, cfg)
+
+        # A branch for each task
+        roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
+        self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
+        self.Mask_RCNN = None
+        if cfg.MODEL.MASK_ON:
+            self.Mask_RCNN = build_mask_rcnn(dim_in, roi_scale, num_classes, cfg)
+
+    def forward(
+        self, images: ImageList, targets: Sequence[Targets] | None = None
+    ) -> dict[str, object] | list[Detections]:
+        """Return losses in training, detections in pixels of the network input in eval."""
+        features = self.features(images)
+        if self.training:
+            assert targets is not None, "training needs targets"
+            return self._losses(features, images, targets)
+        return self._detections(features, images)
+
+    def features(self, images: ImageList) -> list[Tensor]:
+        """Return the maps (N, C, H_l, W_l) that proposals and branches read, finest first."""
+        maps = self.Conv_Body(self.Pixel_Norm(images))
+        return maps[-1:] if self.Conv_Body_FPN is None else self.Conv_Body_FPN(maps)
+
+    def _losses(
+        self, features: list[Tensor], images: ImageList, targets: Sequence[Targets]
+    ) -> dict[str, object]:
+        proposals, losses = self.RPN(features, images.sizes, targets)
+        rois = sample_rois(proposals, targets, self.Fast_RCNN.sampling_rule)
+        box_losses, metrics = self.Fast_RCNN.losses(features, rois, targets)
+        losses.update(box_losses)
+        if self.Mask_RCNN is not None:
+            losses.update(self.Mask_RCNN.losses(features, rois, targets))
+        total_loss = torch.stack(list(losses.values())).sum()
+        return {"losses": losses, "metrics": metrics, "total_loss": total_loss}
+
+    def _detections(self, features: list[Tensor], images: ImageList) -> list[Detections]:
+        proposals, _ = self.RPN(features, images.sizes)
+        detections = self.Fast_RCNN.detect(features, proposals, images.sizes)
+        if self.Mask_RCNN is not None:
+            detections = self.Mask_RCNN.add_masks(features, detections)
+        return detections
+
+
+@registry.MODELS.register("generalized_rcnn")
+def generalized_rcnn(cfg: CfgNode = cfg) -> Generalized_RCNN:
+    """Return the model that ``cfg`` describes."""
+    return Generalized_RCNN(cfg)

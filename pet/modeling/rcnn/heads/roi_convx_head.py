@@ -1,0 +1,37 @@
+"""The mask head of a stack of 3x3 convolutions (Mask R-CNN, figure 4)."""
+
+import itertools
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pet.config import CfgNode, cfg
+from pet.layers.conv import init_conv
+from pet.modeling import registry
+
+
+class RoiConvxHead(nn.Module):
+    """3x3 convolutions with ReLU; ``dim_out`` is their channels."""
+
+    def __init__(self, dim_in: int, num_convs: int, dim: int) -> None:
+        super().__init__()
+        dims = [dim_in] + [dim] * num_convs
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(dims)
+        )
+        for conv in self.convs:
+            assert isinstance(conv, nn.Conv2d)
+            init_conv(conv)
+        self.dim_out = dims[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pooled RoIs (R, C, height, width) to (R, dim_out, height, width)."""
+        for conv in self.convs:
+            x = F.relu(conv(x), inplace=True)
+        return x
+
+
+@registry.ROI_MASK_HEADS.register("roi_convx_head")
+def roi_convx_head(dim_in: int, cfg: CfgNode = cfg) -> RoiConvxHead:
+    """Return the head for pooled RoIs of ``dim_in`` channels."""
+    return RoiConvxHead(dim_in, cfg.MRCNN.NUM_CONVS, cfg.MRCNN.CONV_DIM)

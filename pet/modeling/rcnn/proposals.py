@@ -1,0 +1,66 @@
+"""From the RPN's scored, shifted anchors to the proposals of each image.
+
+N images, A_l anchors of level l, T candidates of an image after the cut before NMS.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pet.ops.boxes import clip_boxes, decode_boxes, valid_boxes
+from pet.ops.nms import nms_by_group
+
+RPN_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ProposalRule:
+    """How many proposals are kept, and which."""
+
+    pre_nms_top_n: int  # best-scored boxes of each level and image that enter NMS
+    post_nms_top_n: int  # proposals of an image after NMS
+    nms_thresh: float  # IoU above which the lower-scored box of a level goes
+    min_size: float  # least side, in pixels of the network input
+
+
+def select_proposals(
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    rule: ProposalRule,
+) -> list[Tensor]:
+    """Return for each image its proposals (n, 4) xyxy, best score first, n <= post_nms_top_n.
+
+    Per level: ``logits`` (N, A_l), ``deltas`` (N, A_l, 4), ``anchors`` (A_l, 4). ``sizes`` are the
+    N (height, width) to which the boxes are clipped. No gradient flows.
+    """
+    scores, boxes, levels = _best_of_levels(logits, deltas, anchors, rule.pre_nms_top_n)
+    boxes = torch.stack(
+        [clip_boxes(per_image, size) for per_image, size in zip(boxes, sizes, strict=True)]
+    )
+    valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
+    image, place = torch.nonzero(valid, as_tuple=True)
+    boxes, scores = boxes[image, place], scores[image, place]
+
+    groups = image * len(logits) + levels[place]
+    order = nms_by_group(boxes, scores, groups, rule.nms_thresh)
+    image = image[order]
+    return [boxes[order[image == n][: rule.post_nms_top_n]] for n in range(len(sizes))]
+
+
+def _best_of_levels(
+    logits: Sequence[Tensor], deltas: Sequence[Tensor], anchors: Sequence[Tensor], top_n: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores (N, T), decoded boxes (N, T, 4) and level of each candidate (T,)."""
+    scores, boxes, levels = [], [], []
+    for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
+        count = min(top_n, logit.shape[1])
+        score, index = logit.detach().float().topk(count, dim=1)
+        chosen = delta.detach().float().gather(1, index[..., None].expand(-1, -1, 4))
+        scores.append(score)
+        boxes.append(decode_boxes(chosen, anchor[index], RPN_BOX_WEIGHTS))
+        levels.append(torch.full((count,), level, device=logit.device))
+    return torch.cat(scores, dim=1), torch.cat(boxes, dim=1), torch.cat(levels)

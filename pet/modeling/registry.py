@@ -1,0 +1,19 @@
+"""The parts that a YAML chooses by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pet.utils.registry import Registry
+
+Builder = Callable[..., Any]  # what a builder returns is said beside its registry
+
+#: ``builder(cfg)`` -> trunk with ``dim_out``, ``spatial_scale`` (lists, finest level first).
+BACKBONES: Registry[Builder] = Registry("backbone", "MODEL.CONV_BODY")
+#: ``builder(dim_in, spatial_scale, cfg)`` -> pyramid with ``dim_out`` (int), ``spatial_scale``.
+FPN_BODIES: Registry[Builder] = Registry("FPN body", "FPN.BODY")
+#: ``builder(dim_in, resolution, cfg)`` -> head with ``dim_out`` (int).
+ROI_BOX_HEADS: Registry[Builder] = Registry("box head", "FAST_RCNN.ROI_BOX_HEAD")
+#: ``builder(dim_in, cfg)`` -> head with ``dim_out`` (int).
+ROI_MASK_HEADS: Registry[Builder] = Registry("mask head", "MRCNN.ROI_MASK_HEAD")
+#: ``builder(cfg)`` -> model.
+MODELS: Registry[Builder] = Registry("model", "MODEL.TYPE")

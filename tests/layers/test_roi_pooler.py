@@ -1,0 +1,124 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align, roi_pool
+
+from pet.layers.roi_pooler import RoIPooler, assign_levels
+
+SCALES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
+
+
+def pyramid(images: int = 2, channels: int = 3, side: int = 512) -> list[Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(images, channels, int(side * s), int(side * s)) for s in (*SCALES, 1 / 64)]
+
+
+def square(side: float) -> list[float]:
+    return [8.0, 16.0, 8.0 + side, 16.0 + side]
+
+
+def mixed_boxes() -> list[Tensor]:
+    """Return RoIs of two images, their levels all mixed."""
+    first = [square(side) for side in (300.0, 20.0, 150.0, 470.0, 33.5)]
+    return [torch.tensor(first), torch.tensor([square(250.5), [0.0, 0.0, 500.0, 10.0]])]
+
+
+@pytest.mark.parametrize(
+    ("side", "level"),
+    [
+        (1.0, 0),
+        (111.9, 0),
+        (112.0, 1),  # from half of 224 on: stride 8
+        (223.9, 1),
+        (224.0, 2),  # the canonical side: stride 16
+        (447.9, 2),
+        (448.0, 3),
+        (5000.0, 3),
+    ],
+)
+def test_levels_at_their_boundaries(side, level):
+    assert assign_levels(torch.tensor([square(side)]), SCALES).tolist() == [level]
+
+
+def test_levels_go_by_area_and_bear_empty_boxes():
+    boxes = torch.tensor(
+        [
+            [0.0, 0.0, 448.0, 112.0],  # the area of 224 x 224
+            [5.0, 5.0, 5.0, 5.0],
+            [9.0, 9.0, 5.0, 12.0],  # turned round
+        ]
+    )
+    levels = assign_levels(boxes, SCALES)
+    assert levels.dtype == torch.int64
+    assert levels.tolist() == [2, 0, 0]
+    assert assign_levels(torch.zeros(0, 4), SCALES).shape == (0,)
+
+
+def test_levels_count_from_the_finest_scale():
+    boxes = torch.tensor([square(side) for side in (50.0, 150.0, 300.0, 600.0)])
+    assert assign_levels(boxes, (1 / 8, 1 / 16)).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("method", "ratio"), [("ROIAlign", 2), ("ROIAlign", 0), ("ROIPool", 2)])
+def test_each_roi_is_pooled_from_its_level_in_the_given_order(method, ratio):
+    features, boxes = pyramid(), mixed_boxes()
+    wanted = []
+    for image, per_image in enumerate(boxes):
+        for box in per_image:
+            side = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
+            level = min(max(math.floor(4 + math.log2(side / 224)), 2), 5) - 2
+            roi = torch.cat([torch.tensor([float(image)]), box])[None]
+            if method == "ROIPool":
+                wanted.append(roi_pool(features[level], roi, (7, 5), SCALES[level]))
+            else:
+                wanted.append(
+                    roi_align(
+                        features[level], roi, (7, 5), SCALES[level], ratio or -1, aligned=True
+                    )
+                )
+    pooled = RoIPooler(method, (7, 5), ratio, SCALES)(features, boxes)
+    assert pooled.shape == (7, 3, 7, 5)
+    torch.testing.assert_close(pooled, torch.cat(wanted), atol=0, rtol=0)
+
+
+def test_aligned_pooling_reads_a_ramp_at_the_cells_centres():
+    stride = 4
+    ramp = (torch.arange(32.0) + 0.5) * stride  # the value of a pixel is the x of its centre
+    feature = ramp.expand(1, 1, 32, 32)
+    pooler = RoIPooler("ROIAlign", (2, 4), 2, (1 / stride,))
+    pooled = pooler([feature], [torch.tensor([[20.0, 30.0, 60.0, 90.0]])])
+    torch.testing.assert_close(pooled[0, 0], torch.tensor([25.0, 35.0, 45.0, 55.0]).expand(2, 4))
+
+
+def test_gradients_reach_each_level_that_was_pooled_from():
+    features = [feature.requires_grad_() for feature in pyramid(side=128)]
+    RoIPooler("ROIAlign", (7, 7), 2, SCALES)(features, mixed_boxes()).sum().backward()
+    assert all(feature.grad.abs().sum() > 0 for feature in features[:4])
+    assert features[4].grad is None  # the level above serves the proposals alone
+
+
+@pytest.mark.parametrize("scales", [SCALES, (1 / 32,)])
+@pytest.mark.parametrize("method", ["ROIAlign", "ROIPool"])
+def test_no_rois(method, scales):
+    features = pyramid(side=128)[-1 - len(scales) :]
+    pooler = RoIPooler(method, (7, 7), 2, scales)
+    assert pooler(features, [torch.zeros(0, 4), torch.zeros(0, 4)]).shape == (0, 3, 7, 7)
+    one = pooler(features, [torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])])
+    alone = pooler([f[1:] for f in features], [torch.tensor([[0.0, 0.0, 64.0, 64.0]])])
+    torch.testing.assert_close(one, alone)
+
+
+def test_one_level_takes_every_roi():
+    feature, boxes = pyramid()[2], mixed_boxes()
+    rois = torch.cat(
+        [torch.cat([torch.full((len(b), 1), float(n)), b], 1) for n, b in enumerate(boxes)]
+    )
+    wanted = roi_align(feature, rois, (7, 7), 1 / 16, 2, aligned=True)
+    assert torch.equal(RoIPooler("ROIAlign", (7, 7), 2, (1 / 16,))([feature], boxes), wanted)
+
+
+def test_an_unknown_method_says_what_there_is():
+    with pytest.raises(ValueError, match=r"'RoIAlign'.*choose from ROIAlign, ROIPool"):
+        RoIPooler("RoIAlign", (7, 7), 2, SCALES)

@@ -1,0 +1,170 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pet.modeling.anchors import AnchorGenerator
+from pet.modeling.rcnn.proposals import ProposalRule
+from pet.modeling.rcnn.rpn import RPN, RPNHead, RPNLossRule, build_rpn, rpn_losses
+from tests.modeling.rcnn.small import box_targets, without_pyramid
+
+RULE = RPNLossRule(fg_iou=0.7, bg_iou=0.3, batch_size=8, positive_fraction=0.5, smooth_l1_beta=0.0)
+NO_CUT = ProposalRule(1000, 1000, 1.0, 0.0)
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+# One ground-truth box, [0, 0, 10, 8], and four anchors.
+ANCHORS = torch.tensor(
+    [
+        [0.0, 0.0, 10.0, 10.0],  # IoU 0.8: foreground
+        [0.0, 0.0, 10.0, 20.0],  # IoU 0.4: ignored
+        [0.0, 6.0, 10.0, 16.0],  # IoU 2 / 16: background
+        [50.0, 50.0, 60.0, 60.0],  # background
+    ]
+)
+LOGITS = torch.tensor([0.5, 9.0, -1.0, 2.0])
+OBJECTNESS = softplus(-0.5) + softplus(-1.0) + softplus(2.0)
+# The wanted delta of the first anchor: centre up by 1 of 10 pixels, height times 0.8.
+WANTED = [0.0, -0.1, 0.0, math.log(0.8)]
+
+
+def losses(deltas: Tensor, *targets, rule: RPNLossRule = RULE) -> dict[str, float]:
+    count = len(targets)
+    found = rpn_losses(
+        LOGITS.expand(count, -1), deltas.expand(count, -1, -1), ANCHORS, targets, rule
+    )
+    return {name: loss.item() for name, loss in found.items()}
+
+
+def test_losses_of_one_box_by_hand():
+    deltas = torch.full((4, 4), 0.3)
+    found = losses(deltas, box_targets([[0, 0, 10, 8]], [2]))
+    assert found["loss_objectness"] == pytest.approx(OBJECTNESS / 8)
+    apart = sum(abs(0.3 - wanted) for wanted in WANTED)
+    assert found["loss_rpn_box_reg"] == pytest.approx(apart / 8)
+
+
+def test_smooth_l1_is_quadratic_near_the_target():
+    deltas = torch.tensor(WANTED) + torch.tensor([0.1, 0.0, 0.0, 0.5])
+    rule = RPNLossRule(0.7, 0.3, 8, 0.5, smooth_l1_beta=0.2)
+    found = losses(deltas.expand(4, 4), box_targets([[0, 0, 10, 8]], [2]), rule=rule)
+    wanted = 0.1**2 / (2 * 0.2) + (0.5 - 0.2 / 2)
+    assert found["loss_rpn_box_reg"] == pytest.approx(wanted / 8)
+
+
+def test_the_right_deltas_cost_nothing():
+    found = losses(torch.tensor(WANTED).expand(4, 4), box_targets([[0, 0, 10, 8]], [1]))
+    assert found["loss_rpn_box_reg"] == pytest.approx(0, abs=1e-6)
+
+
+def test_both_losses_are_divided_by_images_times_anchors():
+    one, none = box_targets([[0, 0, 10, 8]], [2]), box_targets([], [])
+    found = losses(torch.full((4, 4), 0.3), one, none)
+    # The image with no box is all background.
+    background = softplus(0.5) + softplus(9.0) + softplus(-1.0) + softplus(2.0)
+    assert found["loss_objectness"] == pytest.approx((OBJECTNESS + background) / 16)
+    apart = sum(abs(0.3 - wanted) for wanted in WANTED)
+    assert found["loss_rpn_box_reg"] == pytest.approx(apart / 16)
+
+
+def test_the_best_anchor_of_a_box_is_foreground_however_small_the_overlap():
+    target = box_targets([[50, 50, 100, 100]], [1])  # IoU 100 / 2500 with the last anchor
+    deltas = torch.zeros(4, 4)
+    found = losses(deltas, target)
+    wanted = softplus(0.5) + softplus(9.0) + softplus(-1.0) + softplus(-2.0)
+    assert found["loss_objectness"] == pytest.approx(wanted / 8)
+    assert found["loss_rpn_box_reg"] == pytest.approx((2 + 2 + 2 * math.log(5)) / 8)
+
+
+def test_no_boxes_cost_no_box_loss_and_leave_gradients():
+    logits = LOGITS.expand(2, -1).clone().requires_grad_()
+    deltas = torch.ones(2, 4, 4, requires_grad=True)
+    none = box_targets([], [])
+    found = rpn_losses(logits, deltas, ANCHORS, [none, none], RULE)
+    assert found["loss_rpn_box_reg"].item() == 0
+    sum(found.values()).backward()
+    assert deltas.grad.abs().sum() == 0
+    assert (logits.grad > 0).all()
+
+
+def test_the_loss_sees_no_more_anchors_than_it_should():
+    torch.manual_seed(0)
+    anchors = torch.cat([ANCHORS[:1].repeat(20, 1), ANCHORS[3:].repeat(80, 1)])
+    logits = torch.zeros(1, 100, requires_grad=True)
+    target = box_targets([[0, 0, 10, 8]], [1])
+    found = rpn_losses(logits, torch.zeros(1, 100, 4), anchors, [target], RULE)
+    assert found["loss_objectness"].item() == pytest.approx(math.log(2))  # the mean of 8
+    found["loss_objectness"].backward()
+    seen = logits.grad[0] != 0
+    assert (seen[:20].sum(), seen[20:].sum()) == (4, 4)
+
+
+def test_the_heads_outputs_lie_in_the_order_of_the_anchors():
+    torch.manual_seed(0)
+    head = RPNHead(6, 3)
+    feature = torch.randn(2, 6, 4, 5)
+    [logits], [deltas] = head([feature])
+    hidden = head.conv(feature).relu()
+    logit_map, delta_map = head.cls_logits(hidden), head.bbox_pred(hidden)
+    assert logits.shape == (2, 4 * 5 * 3)
+    assert deltas.shape == (2, 4 * 5 * 3, 4)
+    for y, x, anchor in ((0, 0, 0), (0, 4, 1), (3, 2, 2)):
+        place = (y * 5 + x) * 3 + anchor
+        assert torch.equal(logits[:, place], logit_map[:, anchor, y, x])
+        assert torch.equal(deltas[:, place], delta_map[:, anchor * 4 : anchor * 4 + 4, y, x])
+
+
+def test_the_head_takes_maps_in_any_memory_order():
+    torch.manual_seed(0)
+    head, feature = RPNHead(6, 3), torch.randn(2, 6, 4, 5)
+    last = feature.contiguous(memory_format=torch.channels_last)
+    for ours, theirs in zip(head([last]), head([feature]), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+class HotAnchor(nn.Module):
+    """A head that has found one anchor, at ``place`` of the first of two levels."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        counts = [f.shape[-2] * f.shape[-1] * 3 for f in features]
+        logits = [torch.zeros(1, count) for count in counts]
+        logits[0][:, self.place] = 10.0
+        return logits, [torch.zeros(1, count, 4) for count in counts]
+
+
+def test_a_hot_anchor_is_the_first_proposal():
+    anchors = AnchorGenerator([(8,), (16,)], (0.5, 1.0, 2.0), (4, 8))
+    y, x, square = 3, 5, 1
+    rpn = RPN(HotAnchor((y * 16 + x) * 3 + square), anchors, NO_CUT, NO_CUT, RULE)
+    [proposals], no_losses = rpn([torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)], [(64, 64)])
+    assert proposals[0].tolist() == [20 - 4, 12 - 4, 20 + 4, 12 + 4]
+    assert no_losses == {}
+
+
+def test_training_and_testing_each_have_their_rule():
+    anchors = AnchorGenerator([(8,), (16,)], (0.5, 1.0, 2.0), (4, 8))
+    train_rule, test_rule = ProposalRule(50, 9, 1.0, 0.0), ProposalRule(50, 5, 1.0, 0.0)
+    rpn = RPN(HotAnchor(0), anchors, train_rule, test_rule, RULE)
+    features = [torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)]
+    proposals, found = rpn(features, [(64, 64)], [box_targets([[4, 4, 12, 12]], [1])])
+    assert len(proposals[0]) == 9
+    assert set(found) == {"loss_objectness", "loss_rpn_box_reg"}
+    assert len(rpn.eval()(features, [(64, 64)])[0][0]) == 5
+
+
+def test_the_config_gives_each_level_its_size_or_one_level_all(fresh_cfg):
+    pyramid = build_rpn(8, fresh_cfg)
+    assert pyramid.anchors.cells.shape == (5, 3, 4)
+    assert pyramid.anchors.strides == (4, 8, 16, 32, 64)
+    single = build_rpn(8, without_pyramid(fresh_cfg))
+    assert single.anchors.cells.shape == (1, 15, 4)
+    assert single.head.cls_logits.out_channels == 15
+    assert single.head.bbox_pred.out_channels == 60

@@ -1,0 +1,68 @@
+import math
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator as TorchvisionAnchors
+from torchvision.models.detection.image_list import ImageList
+
+from pet.modeling.anchors import AnchorGenerator
+
+RATIOS = (0.5, 1.0, 2.0)
+
+
+def maps(*sizes: tuple[int, int]) -> list[Tensor]:
+    return [torch.zeros(2, 1, height, width) for height, width in sizes]
+
+
+def test_anchors_of_a_pixel_by_hand():
+    [anchors] = AnchorGenerator([(16, 32)], (0.25, 1.0, 4.0), (8,))(maps((1, 1)))
+    # Height / width is the ratio, height * width the square of the size; sizes outside.
+    wanted = [
+        [-16.0, -4.0, 16.0, 4.0],
+        [-8.0, -8.0, 8.0, 8.0],
+        [-4.0, -16.0, 4.0, 16.0],
+        [-32.0, -8.0, 32.0, 8.0],
+        [-16.0, -16.0, 16.0, 16.0],
+        [-8.0, -32.0, 8.0, 32.0],
+    ]
+    assert anchors.tolist() == wanted
+
+
+def test_anchors_are_not_rounded():
+    [anchors] = AnchorGenerator([(32,)], (0.5,), (4,))(maps((1, 1)))
+    half_width, half_height = 16 * math.sqrt(2), 8 * math.sqrt(2)
+    wanted = torch.tensor([[-half_width, -half_height, half_width, half_height]])
+    torch.testing.assert_close(anchors, wanted)
+
+
+def test_anchors_stand_at_pixel_times_stride_row_by_row():
+    generator = AnchorGenerator([(4,), (8,)], (1.0,), (4, 8))
+    fine, coarse = generator(maps((2, 3), (1, 2)))
+    centres = (fine[:, :2] + fine[:, 2:]) / 2
+    assert centres.tolist() == [[0, 0], [4, 0], [8, 0], [0, 4], [4, 4], [8, 4]]
+    assert coarse.tolist() == [[-4, -4, 4, 4], [4, -4, 12, 4]]
+    assert fine.dtype == torch.float32
+
+
+def test_anchors_lie_within_half_a_pixel_of_torchvisions_rounded_ones():
+    sizes, strides = ((32,), (64,), (128,)), (4, 8, 16)
+    features = maps((16, 24), (8, 12), (4, 6))
+    images = ImageList(torch.zeros(2, 3, 64, 96), [(64, 96)] * 2)
+    theirs = TorchvisionAnchors(sizes, (RATIOS,) * 3)(images, features)[0]
+    ours = torch.cat(AnchorGenerator(sizes, RATIOS, strides)(features))
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= 0.5
+
+
+def test_the_number_at_a_pixel():
+    assert AnchorGenerator([(32,), (64,)], RATIOS, (4, 8)).num_per_pixel == 3
+    assert AnchorGenerator([(32, 64, 128)], RATIOS, (32,)).num_per_pixel == 9
+
+
+def test_anchors_follow_the_size_of_the_maps_and_keep_nothing():
+    generator = AnchorGenerator([(32,)], RATIOS, (8,))
+    small, large, again = (generator(maps(size))[0] for size in ((2, 3), (4, 5), (2, 3)))
+    assert (len(small), len(large)) == (18, 60)
+    assert torch.equal(small, again)
+    assert generator.state_dict() == {}
+    assert generator.to("meta")(maps((2, 3)))[0].device.type == "meta"
