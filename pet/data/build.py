@@ -1,0 +1,213 @@
+"""From the config to data sets and loaders: the one place of this package that reads ``cfg``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils import data as torch_data
+
+from pet.config import CfgNode, cfg
+from pet.data.catalog import find_dataset
+from pet.data.collate import TestBatch, TestCollate, TestItem, TrainBatch, TrainCollate, TrainItem
+from pet.data.datasets import CocoDataset, Dataset, JoinedDataset
+from pet.data.sample import make_targets
+from pet.data.samplers import (
+    Key,
+    Order,
+    RepeatFactorOrder,
+    ShuffledOrder,
+    TestBatchSampler,
+    TrainBatchSampler,
+    repeat_factors,
+)
+from pet.data.transforms import RandomHorizontalFlip, Resize, Transform
+from pet.utils import comm
+from pet.utils.env import cpu_count, resolve_device
+from pet.utils.opencv import cv2
+from pet.utils.seed import mix_seeds
+
+TrainLoader = torch_data.DataLoader[TrainBatch]
+TestLoader = torch_data.DataLoader[TestBatch]
+
+#: DATASETS.<name>.TYPE -> the class that reads it.
+_READERS = {"coco": CocoDataset}
+
+# Streams of random numbers drawn from SEED, apart from each other.
+_ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+
+
+def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
+    """Return the data set ``names`` name; in training, several are joined to one.
+
+    Raises KeyError (unknown name), FileNotFoundError (missing files) or ValueError (no name,
+    several for testing, unusable annotations, classes that differ).
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    key = "TRAIN.DATASETS" if is_train else "TEST.DATASETS"
+    if not names:
+        raise ValueError(f"{key} is empty; name one or more data sets, such as shapes_train")
+    if len(names) > 1 and not is_train:
+        raise ValueError(f"data sets are tested one at a time; got {', '.join(names)}")
+    parts = [_read_dataset(name, is_train, cfg) for name in names]
+    return parts[0] if len(parts) == 1 else JoinedDataset(parts)
+
+
+def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
+    files = find_dataset(name, cfg)
+    return _READERS[files.type](
+        name,
+        files.images,
+        files.annotations,
+        is_train=is_train,
+        with_masks=is_train and cfg.MODEL.MASK_ON,
+        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+        max_images=files.max_images,
+    )
+
+
+def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
+    """Return the number of classes, with the background, that a model for ``dataset`` needs.
+
+    Raises ValueError where ``MODEL.NUM_CLASSES`` names another number than the data set has.
+    """
+    if cfg.MODEL.NUM_CLASSES not in (-1, dataset.num_classes):
+        raise ValueError(
+            f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but data set {dataset.name!r} has "
+            f"{dataset.num_classes - 1} classes, {dataset.num_classes} with the background; "
+            f"give {dataset.num_classes}, or -1 to take it from the data set"
+        )
+    return dataset.num_classes
+
+
+class TrainItems(torch_data.Dataset[TrainItem]):
+    """A data set as a loader's worker sees it, in training."""
+
+    def __init__(self, dataset: Dataset, transforms: Sequence[Transform]) -> None:
+        self._dataset, self._transforms = dataset, tuple(transforms)
+
+    def __getitem__(self, key: Key) -> TrainItem:
+        """Return image ``key[0]``, transformed by chance of the seed ``key[1]``."""
+        index, seed = key
+        rng = np.random.default_rng(seed)
+        sample = self._dataset.read(index)
+        for transform in self._transforms:
+            sample = transform(sample, rng)
+        return sample.image, make_targets(sample), sample.info
+
+
+class TestItems(torch_data.Dataset[TestItem]):
+    """A data set as a loader's worker sees it, in testing."""
+
+    __test__ = False  # not a test case, for all its name
+
+    def __init__(self, dataset: Dataset, transforms: Sequence[Transform]) -> None:
+        self._dataset, self._transforms = dataset, tuple(transforms)
+
+    def __getitem__(self, index: int) -> TestItem:
+        """Return image ``index``, transformed."""
+        rng = np.random.default_rng(0)
+        sample = self._dataset.read(index)
+        for transform in self._transforms:
+            sample = transform(sample, rng)
+        return sample.image, sample.info
+
+
+def make_train_data_loader(
+    datasets: Dataset, is_distributed: bool = False, start_iter: int = 0, cfg: CfgNode = cfg
+) -> TrainLoader:
+    """Return the loader of this process: one batch for each iteration from ``start_iter`` on.
+
+    A batch is (images, targets, infos). It depends on ``SEED``, the iteration, the rank and the
+    number of processes only. Raises ValueError where ``TRAIN.BATCH_SIZE`` does not divide evenly.
+    """
+    rank, world_size = (comm.get_rank(), comm.get_world_size()) if is_distributed else (0, 1)
+    if cfg.TRAIN.BATCH_SIZE % world_size:
+        raise ValueError(
+            f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is the batch of all processes together, and "
+            f"does not divide by the {world_size} of them; give a multiple of {world_size}"
+        )
+    sampler = TrainBatchSampler(
+        _make_order(datasets, cfg),
+        _aspect_groups(datasets, cfg),
+        cfg.TRAIN.BATCH_SIZE // world_size,
+        cfg.SOLVER.MAX_ITER,
+        mix_seeds(cfg.SEED, _SAMPLE_STREAM),
+        start_iter,
+        rank,
+        world_size,
+    )
+    transforms = (
+        Resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE),
+        RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB),
+    )
+    return _make_loader(
+        TrainItems(datasets, transforms),
+        sampler,
+        TrainCollate(cfg.INPUT.SIZE_DIVISIBILITY),
+        cfg.TRAIN.LOADER_THREADS,
+        cfg,
+    )
+
+
+def make_test_data_loader(
+    dataset: Dataset, rank: int | None = None, world_size: int | None = None, cfg: CfgNode = cfg
+) -> TestLoader:
+    """Return the loader of this process's share of ``dataset``; a batch is (images, infos).
+
+    ``rank`` and ``world_size`` default to those of the process group.
+    """
+    sampler = TestBatchSampler(
+        _aspect_groups(dataset, cfg),
+        cfg.TEST.IMS_PER_GPU,
+        comm.get_rank() if rank is None else rank,
+        comm.get_world_size() if world_size is None else world_size,
+    )
+    return _make_loader(
+        TestItems(dataset, (Resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE),)),
+        sampler,
+        TestCollate(cfg.INPUT.SIZE_DIVISIBILITY),
+        cfg.TEST.LOADER_THREADS,
+        cfg,
+    )
+
+
+def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:
+    seed = mix_seeds(cfg.SEED, _ORDER_STREAM)
+    if cfg.DATALOADER.SAMPLER_TRAIN == "RepeatFactorTrainingSampler":
+        labels = [dataset.labels(index) for index in range(len(dataset))]
+        return RepeatFactorOrder(repeat_factors(labels, cfg.DATALOADER.REPEAT_THRESHOLD), seed)
+    return ShuffledOrder(len(dataset), seed)
+
+
+def _aspect_groups(dataset: Dataset, cfg: CfgNode) -> np.ndarray:
+    """Return (images,) int64: 1 for the wide, 0 for the others, or 0 for all."""
+    heights, widths = dataset.sizes.T
+    wide = (widths > heights).astype(np.int64)
+    return wide if cfg.DATALOADER.ASPECT_RATIO_GROUPING else np.zeros_like(wide)
+
+
+def _make_loader(
+    items: TrainItems | TestItems,
+    sampler: TrainBatchSampler | TestBatchSampler,
+    collate: TrainCollate | TestCollate,
+    workers: int,
+    cfg: CfgNode,
+) -> torch_data.DataLoader:
+    workers = min(workers, cpu_count())
+    return torch_data.DataLoader(
+        items,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=resolve_device(cfg.DEVICE).type == "cuda",
+        worker_init_fn=_init_worker,
+        # Its own, so that making a loader does not move the global random state.
+        generator=torch.Generator().manual_seed(cfg.SEED),
+    )
+
+
+def _init_worker(_: int) -> None:
+    """Hold a worker to one thread: the workers are the parallelism."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

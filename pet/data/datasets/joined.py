@@ -1,0 +1,71 @@
+"""Several data sets of the same classes, one after the other."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from pet.data.datasets.coco import CocoDataset
+from pet.data.sample import Sample
+from pet.structures import ImageInfo
+
+
+class JoinedDataset:
+    """The images of several data sets, for training; image ids may come more than once."""
+
+    def __init__(self, parts: Sequence[CocoDataset]) -> None:
+        """Join ``parts``, in order; raises ValueError where their classes differ."""
+        first = parts[0]
+        for part in parts[1:]:
+            _check_classes(first, part)
+        self.name = "+".join(part.name for part in parts)
+        self.annotation_file = ", ".join(part.annotation_file for part in parts)
+        self.class_names = first.class_names
+        self.category_ids = first.category_ids
+        self.num_classes = first.num_classes
+        self.image_ids = tuple(image_id for part in parts for image_id in part.image_ids)
+        self.sizes = np.concatenate([part.sizes for part in parts])
+        self._parts = tuple(parts)
+        self._ends = tuple(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def info(self, index: int) -> ImageInfo:
+        """Return where image ``index`` comes from, without reading it."""
+        part, place = self._find(index)
+        return part.info(place)
+
+    def labels(self, index: int) -> list[int]:
+        """Return the labels, 1..K, of the objects of image ``index``."""
+        part, place = self._find(index)
+        return part.labels(place)
+
+    def read(self, index: int) -> Sample:
+        """Return image ``index`` and its annotations; raises as ``CocoDataset.read``."""
+        part, place = self._find(index)
+        return part.read(place)
+
+    def _find(self, index: int) -> tuple[CocoDataset, int]:
+        index = range(len(self))[index]
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        part = self._parts[number]
+        return part, index - self._ends[number] + len(part)
+
+
+def _check_classes(first: CocoDataset, other: CocoDataset) -> None:
+    if first.class_names == other.class_names:
+        return
+    only_first = sorted(set(first.class_names) - set(other.class_names))
+    only_other = sorted(set(other.class_names) - set(first.class_names))
+    if only_first or only_other:
+        difference = (
+            f"only in the first: {', '.join(only_first) or 'none'}; "
+            f"only in the second: {', '.join(only_other) or 'none'}"
+        )
+    else:
+        difference = "their order by category id is not the same"
+    raise ValueError(
+        f"data sets {first.name!r} and {other.name!r} cannot be trained together, because their "
+        f"classes differ: {difference}"
+    )

@@ -1,0 +1,40 @@
+"""One annotated image on its way from the file to the network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pet.ops.boxes import clip_boxes, valid_boxes
+from pet.structures import ImageInfo, Mask, MaskCrops, Targets
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and what is annotated in it; N objects, N may be 0."""
+
+    image: np.ndarray  # (height, width, 3) uint8, BGR
+    info: ImageInfo  # where the image came from, at its size before any transform
+    boxes: Tensor  # (N, 4) float32, xyxy, in pixels of ``image``
+    labels: Tensor  # (N,) int64, 1..K
+    masks: tuple[Mask, ...] | None  # N masks of ``image``, or None where none are read
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of ``image`` in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+def make_targets(sample: Sample) -> Targets:
+    """Return the training targets of ``sample``: boxes clipped, empty ones dropped, masks cropped.
+
+    A box that a transform left empty goes together with its label and its mask.
+    """
+    boxes = clip_boxes(sample.boxes, sample.size)
+    keep = valid_boxes(boxes)
+    masks = None
+    if sample.masks is not None:
+        kept = torch.nonzero(keep).flatten().tolist()
+        masks = MaskCrops.pack([sample.masks[place].crop(sample.size) for place in kept])
+    return Targets(boxes[keep], sample.labels[keep], sample.size, sample.info.image_id, masks)
