@@ -1,0 +1,1 @@
+"""Checkpoints of Pet, and weights that come from elsewhere."""

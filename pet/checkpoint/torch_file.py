@@ -1,0 +1,55 @@
+"""Reading files of tensors without running anything that they hold."""
+
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """Return what ``torch.save`` wrote into ``path``, on the CPU: tensors and plain types only.
+
+    Raises FileNotFoundError, and ValueError where the file is no torch file, is cut off, or asks
+    for any other Python object. Nothing of such a file is run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with warnings.catch_warnings():
+            # torch warns of files that are plain pickles; the error below says it better.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise _refused(path, error) from None
+    except Exception as error:
+        # A damaged file fails wherever the damage lies: in the archive, the pickle or a tensor.
+        raise _unreadable(path, error) from None
+
+
+def _refused(path: Path, error: pickle.UnpicklingError) -> ValueError:
+    wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+    with open(path, "rb") as file:
+        is_plain_pickle = file.read(1) == b"\x80"
+    if wanted is None and not is_plain_pickle:
+        return _unreadable(path, error)
+    what = f"it asks for {wanted.group(1)}" if wanted else "it is a plain pickle"
+    return ValueError(
+        f"{path} is refused, and nothing of it was run: {what}, and opening that could run any "
+        "program; only tensors, numbers and texts in lists and dicts are read, as "
+        "torch.save(model.state_dict(), path) writes them"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if "nsupported" in line), lines[0] if lines else "")
+    return ValueError(
+        f"{path} ({path.stat().st_size} bytes) is no readable torch file: it is cut off, damaged, "
+        f"or of another kind ({type(error).__name__}: {reason.split('. ')[0]})"
+    )
