@@ -1,0 +1,203 @@
+"""COCO's average precision and recall, by pycocotools."""
+
+import contextlib
+import io
+import json
+import logging
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from pet.evaluation.ground_truth import ground_truth, make_coco, read_annotation_file
+from pet.evaluation.results import Record
+from pet.utils.files import atomic_path
+
+_logger = logging.getLogger(__name__)
+
+IOU_TYPES = {"bbox": "box", "segm": "mask"}  # what pycocotools calls it, what people do
+
+
+@dataclass(frozen=True)
+class CocoMetrics:
+    """COCO's twelve figures, in 0..1; -1 where there is no ground truth to score on.
+
+    AP is the mean over the IoU thresholds 0.50, 0.55 ... 0.95 and the classes, at most 100
+    detections an image; s, m and l are objects below 32², up to 96² and above, in pixels.
+    """
+
+    AP: float
+    AP50: float  # at IoU 0.50 alone
+    AP75: float
+    APs: float
+    APm: float
+    APl: float
+    AR1: float  # recall with at most 1 detection an image
+    AR10: float
+    AR100: float
+    ARs: float
+    ARm: float
+    ARl: float
+    per_class: Mapping[str, float | None]  # AP by class name; None: no ground truth
+    summary: str  # the twelve figures as COCO prints them
+
+
+# In the order of COCOeval.stats.
+FIGURES = tuple(field.name for field in fields(CocoMetrics))[:12]
+
+
+def evaluate_coco(
+    annotation_file: str | Path,
+    result_files: Mapping[str, str | Path],
+    image_ids: Sequence[int],
+    class_names: Sequence[str],
+    category_ids: Sequence[int],
+) -> dict[str, CocoMetrics]:
+    """Score result files on the images ``image_ids``, and log the figures.
+
+    ``result_files`` maps "bbox" and "segm" to files in COCO's result format; class
+    ``class_names[i]`` is category ``category_ids[i]``. Raises FileNotFoundError where a file is
+    missing, and ValueError where one is malformed or speaks of images or categories that are not
+    among those to evaluate.
+    """
+    if not image_ids:
+        raise ValueError(f"there are no images to evaluate in {annotation_file}")
+    content = read_annotation_file(annotation_file)
+    known = {category["id"] for category in content["categories"]}
+    foreign = sorted(set(category_ids) - known)
+    if foreign:
+        raise ValueError(f"{annotation_file} has no categories {foreign}; it has {sorted(known)}")
+    metrics = {}
+    for iou_type, path in result_files.items():
+        truth = ground_truth(content, iou_type, image_ids)
+        records = _read_results(path, iou_type, set(image_ids), set(category_ids))
+        metrics[iou_type] = _evaluate(truth, records, iou_type, class_names, category_ids)
+        _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))
+    return metrics
+
+
+def write_metrics(path: str | Path, metrics: Mapping[str, CocoMetrics]) -> None:
+    """Write the figures of each IoU type as JSON; a class with no ground truth is null."""
+    content = {kind: asdict(figures) for kind, figures in metrics.items()}
+    for figures in content.values():
+        del figures["summary"]
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def format_metrics(iou_type: str, metrics: CocoMetrics) -> str:
+    """Return COCO's twelve lines and the table of classes."""
+    name = IOU_TYPES[iou_type]
+    return (
+        f"COCO {name} scores ({iou_type}):\n{metrics.summary}\n"
+        f"{name} AP of each class:\n{format_per_class(metrics.per_class)}"
+    )
+
+
+def format_per_class(per_class: Mapping[str, float | None], width: int = 100) -> str:
+    """Return "class  AP" in aligned columns, as many as fit ``width``, read downwards."""
+    if not per_class:
+        return "  (no classes)"
+    longest = max(map(_display_width, per_class))
+    cells = [
+        f"  {name}{' ' * (longest - _display_width(name))}  {_format_score(score)}"
+        for name, score in per_class.items()
+    ]
+    columns = max(width // (longest + 11), 1)
+    rows = -(-len(cells) // columns)
+    lines = ("  ".join(cells[row::rows]) for row in range(rows))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _format_score(score: float | None) -> str:
+    return "    -" if score is None else f"{score:.3f}"
+
+
+def _display_width(text: str) -> int:
+    """Return the columns that a terminal gives ``text``: two for a wide character, as Chinese."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _read_results(
+    path: str | Path, iou_type: str, image_ids: set[int], category_ids: set[int]
+) -> list[Record]:
+    """Read a result file and check every record of it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no result file {path}")
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"the result file {path} is not JSON: {error}") from error
+    part = "bbox" if iou_type == "bbox" else "segmentation"
+    if not isinstance(records, list) or not all(
+        isinstance(r, dict) and {"image_id", "category_id", "score", part} <= set(r)
+        for r in records
+    ):
+        raise ValueError(
+            f"the result file {path} must be a list of records with image_id, category_id, "
+            f"score and {part}"
+        )
+    for key, allowed, what in (
+        ("image_id", image_ids, "images"),
+        ("category_id", category_ids, "categories"),
+    ):
+        foreign = sorted({record[key] for record in records} - allowed, key=str)
+        if foreign:
+            raise ValueError(
+                f"the result file {path} speaks of {len(foreign)} {what} that are not evaluated; "
+                f"the first ids are {foreign[:5]}"
+            )
+    return records
+
+
+def _evaluate(
+    truth: COCO,
+    records: list[Record],
+    iou_type: str,
+    class_names: Sequence[str],
+    category_ids: Sequence[int],
+) -> CocoMetrics:
+    """Run pycocotools, and keep what it prints."""
+    if not truth.anns:
+        _logger.warning("the images have no annotations, so every %s figure is -1", iou_type)
+    elif not records:
+        _logger.warning(
+            "there are no detections at all, so every %s figure is 0; a model trained for longer, "
+            "or a lower FAST_RCNN.SCORE_THRESH, would give some",
+            iou_type,
+        )
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = truth.loadRes(records) if records else make_coco([], [], [])
+        evaluation = COCOeval(truth, found, iou_type)
+        evaluation.params.imgIds = sorted(truth.imgs)
+        evaluation.params.catIds = sorted(category_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    with contextlib.redirect_stdout(io.StringIO()) as summary:
+        evaluation.summarize()
+    figures = dict(zip(FIGURES, map(float, evaluation.stats), strict=True))
+    return CocoMetrics(
+        **figures,
+        per_class=_per_class(evaluation.eval["precision"], class_names, category_ids),
+        summary=summary.getvalue().rstrip("\n"),
+    )
+
+
+def _per_class(
+    precision: np.ndarray, class_names: Sequence[str], category_ids: Sequence[int]
+) -> dict[str, float | None]:
+    """Return the AP of each class from (IoU, recall, class, area, detections) precisions."""
+    scores: dict[str, float | None] = {}
+    order: list[Any] = sorted(category_ids)
+    for name, category in zip(class_names, category_ids, strict=True):
+        values = precision[:, :, order.index(category), 0, -1]
+        key = name if name not in scores else f"{name} ({category})"
+        scores[key] = float(values.mean()) if (values > -1).all() else None
+    return scores

@@ -1,0 +1,161 @@
+"""Detections as COCO's result files: one shard from each process, merged in order of image id.
+
+A box is written in pixels of the original image with 3 decimals and a score with 6. That is far
+below what changes an AP, and keeps the files small and equal from run to run.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pet.ops.masks import paste_mask
+from pet.structures import Crop, Detections
+from pet.structures.segmentation import crop_to_rle
+from pet.utils.files import atomic_path
+
+Record = dict[str, Any]  # one entry of COCO's result format
+
+_BOX_DECIMALS = 3
+_SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class ImageResults:
+    """The records of one image."""
+
+    image_id: int
+    records: dict[str, list[Record]]  # by "bbox" and "segm"; best score first; may be empty
+
+
+def image_results(
+    image_id: int, detections: Detections, category_ids: Sequence[int]
+) -> ImageResults:
+    """Return the records of one image; "segm" is among them where there are masks.
+
+    ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
+    category ``category_ids[l - 1]``. Raises ValueError where a box or a score is not a number.
+    """
+    detections = detections.to("cpu")
+    if not (torch.isfinite(detections.boxes).all() and torch.isfinite(detections.scores).all()):
+        raise ValueError(
+            f"image {image_id} has a detection whose box or score is not a finite number; "
+            "the weights come from a run that diverged, try a lower SOLVER.BASE_LR"
+        )
+    shared = [
+        {"image_id": int(image_id), "category_id": int(category_ids[label - 1])}
+        for label in detections.labels.tolist()
+    ]
+    scores = [
+        {"score": round(score, _SCORE_DECIMALS)} for score in detections.scores.double().tolist()
+    ]
+    kinds = {"bbox": list(_boxes(detections))}
+    if detections.mask_probs is not None:
+        kinds["segm"] = list(_masks(detections))
+    return ImageResults(
+        int(image_id),
+        {
+            kind: [
+                head | part | tail for head, part, tail in zip(shared, parts, scores, strict=True)
+            ]
+            for kind, parts in kinds.items()
+        },
+    )
+
+
+def _boxes(detections: Detections) -> Iterator[Record]:
+    """Yield each box as [x, y, width, height]."""
+    for x1, y1, x2, y2 in detections.boxes.double().tolist():
+        yield {"bbox": [round(side, _BOX_DECIMALS) for side in (x1, y1, x2 - x1, y2 - y1)]}
+
+
+def _masks(detections: Detections) -> Iterator[Record]:
+    """Yield each mask as compressed RLE, from the pixels inside its box alone."""
+    assert detections.mask_probs is not None
+    for prob, box in zip(detections.mask_probs, detections.boxes, strict=True):
+        bits, x, y = paste_mask(prob, box, detections.size)
+        yield {"segmentation": crop_to_rle(Crop(bits.byte().numpy(), x, y), detections.size)}
+
+
+def write_shard(path: str | Path, results: Iterable[ImageResults]) -> None:
+    """Write the results of one process as JSON lines, one an image, as ``results`` yields them.
+
+    The file appears under its name when the last image is written.
+    """
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for result in results:
+            file.write(_dumps({"image_id": result.image_id, "records": result.records}) + "\n")
+
+
+def merge_shards(
+    shards: Sequence[str | Path],
+    folder: str | Path,
+    image_ids: Sequence[int],
+    iou_types: Sequence[str] = ("bbox", "segm"),
+) -> dict[str, Path]:
+    """Merge the shards into ``folder``/{bbox,segm}.json, in COCO's result format.
+
+    Records stand in order of image id, whatever shard they come from, so the files do not depend
+    on the number of processes. Returns the path of each of ``iou_types``. Raises RuntimeError
+    where an image of ``image_ids`` has no results, has them twice, or is foreign.
+    """
+    places = _index(shards)
+    missing = sorted(set(image_ids) - set(places))
+    foreign = sorted(set(places) - set(image_ids))
+    if missing or foreign:
+        raise RuntimeError(
+            f"the shards {', '.join(map(str, shards))} lack the results of {len(missing)} images "
+            f"(ids {missing[:5]}) and hold {len(foreign)} foreign ones (ids {foreign[:5]})"
+        )
+    files = {kind: Path(folder) / f"{kind}.json" for kind in iou_types}
+    for kind, path in files.items():
+        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            _write_list(file.write, _records_in_order(places, kind))
+    return files
+
+
+def _index(shards: Sequence[str | Path]) -> dict[int, tuple[Path, int]]:
+    """Return the shard and the byte at which each image's line begins."""
+    places: dict[int, tuple[Path, int]] = {}
+    for shard in map(Path, shards):
+        start = 0
+        with open(shard, "rb") as file:
+            for line in file:
+                image_id = json.loads(line)["image_id"]
+                if image_id in places:
+                    raise RuntimeError(
+                        f"image {image_id} is in {places[image_id][0]} and again in {shard}"
+                    )
+                places[image_id] = (shard, start)
+                start += len(line)
+    return places
+
+
+def _records_in_order(places: dict[int, tuple[Path, int]], kind: str) -> Iterator[Record]:
+    """Yield the records of one kind in order of image id, with one line in memory at a time."""
+    with ExitStack() as stack:
+        files = {
+            shard: stack.enter_context(open(shard, "rb"))
+            for shard in sorted({shard for shard, _ in places.values()})
+        }
+        for image_id in sorted(places):
+            shard, start = places[image_id]
+            files[shard].seek(start)
+            yield from json.loads(files[shard].readline())["records"].get(kind, [])
+
+
+def _write_list(write: Callable[[str], Any], records: Iterable[Record]) -> None:
+    """Write a JSON list with one record a line."""
+    separator = "[\n"
+    for record in records:
+        write(separator + _dumps(record))
+        separator = ",\n"
+    write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,97 @@
+"""Losses, learning rate and times of training runs, drawn from their metrics.jsonl."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pet.utils.files import atomic_path
+
+Rows = Sequence[Mapping[str, Any]]  # the lines of one metrics.jsonl, each with "iter"
+
+_COLUMNS = 3
+_PANEL = (4.2, 2.9)  # inches
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl, by rising iteration.
+
+    Where a resumed run wrote an iteration again, the later line counts. A last line that a crash
+    cut short is left out. Raises FileNotFoundError, or ValueError naming the line that is not JSON
+    or has no "iter".
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no metrics file {path}; training writes one into CKPT")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            rows[int(row["iter"])] = row
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(
+                f'line {number} of {path} is not a JSON object with "iter": {line[:60]!r}'
+            ) from error
+    return [rows[iteration] for iteration in sorted(rows)]
+
+
+def plot_curves(runs: Mapping[str, Rows], path: str | Path) -> None:
+    """Draw one panel for each figure of the runs, one line for each run, into a PNG.
+
+    ``runs`` maps the name of a run to its rows. Panels: total_loss, the other losses, lr, the
+    times, then what else is there. Raises ValueError where there is nothing to draw.
+    """
+    panels = _panels(runs)
+    if not panels:
+        raise ValueError(f"there are no figures to draw in {', '.join(runs) or 'no runs'}")
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, name in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        for run, lines in runs.items():
+            points = [(row["iter"], row[name]) for row in lines if _is_number(row.get(name))]
+            axes.plot(
+                [iteration for iteration, _ in points],
+                [value for _, value in points],
+                label=run,
+                linewidth=1.2,
+                marker="." if len(points) == 1 else None,
+            )
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("iteration", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        if len(runs) > 1 and place == 1:
+            axes.legend(fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _panels(runs: Mapping[str, Rows]) -> list[str]:
+    """Return the names of the figures in the order of their panels."""
+    names = {
+        name
+        for rows in runs.values()
+        for row in rows
+        for name, value in row.items()
+        if name != "iter" and _is_number(value)
+    }
+
+    def rank(name: str) -> tuple[int, str]:
+        order = ("total_loss", "loss", "lr", "iter_time", "data_time")
+        kind = "loss" if name.startswith("loss") else name
+        return (order.index(kind) if kind in order else len(order), name)
+
+    return sorted(names, key=rank)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

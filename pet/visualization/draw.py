@@ -1,0 +1,190 @@
+"""Boxes, masks and names drawn on an image.
+
+A small image is enlarged first, so that the names stay readable: to 600 pixels on its longer side
+and, where that leaves the longer below 2400, 320 on its shorter one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pet.ops.masks import paste_mask
+from pet.structures import Crop, Detections, Targets
+from pet.utils.opencv import cv2
+from pet.visualization.labels import Color, find_font, place_labels, render_label
+
+# Bright and told apart from each other and their neighbours in the list; blue, green, red.
+PALETTE: tuple[Color, ...] = (
+    (60, 76, 255),
+    (255, 160, 30),
+    (70, 220, 70),
+    (0, 215, 255),
+    (230, 60, 200),
+    (230, 230, 0),
+    (0, 130, 255),
+    (200, 100, 120),
+    (160, 240, 170),
+    (180, 130, 255),
+    (0, 180, 170),
+    (255, 200, 160),
+    (90, 60, 170),
+    (60, 255, 200),
+    (190, 0, 90),
+    (120, 190, 240),
+    (200, 160, 0),
+    (110, 110, 255),
+    (30, 140, 0),
+    (220, 150, 230),
+)
+_OUTLINE: Color = (16, 16, 16)
+_MASK_OPACITY = 0.4
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """One thing to draw, in pixels of the picture."""
+
+    box: tuple[float, ...]  # xyxy
+    caption: str
+    mask: Crop | None
+
+
+def draw_detections(
+    image: np.ndarray,
+    detections: Detections,
+    class_names: Sequence[str],
+    threshold: float = 0.5,
+) -> np.ndarray:
+    """Return a picture of the detections with a score of ``threshold`` or more.
+
+    ``image`` (H, W, 3) uint8 BGR, in whose pixels the detections are; label l is
+    ``class_names[l - 1]``. The picture is larger than a small image, and ``image`` is unchanged.
+    """
+    assert image.shape[:2] == detections.size, (image.shape, detections.size)
+    picture = _enlarged(image)
+    detections = detections.to("cpu")
+    detections = detections[detections.scores >= threshold].resized(picture.shape[:2])
+    instances = [
+        _Instance(
+            tuple(box.tolist()),
+            f"{_readable(class_names, int(label))} {score:.2f}",
+            None if detections.mask_probs is None else _paste(detections, index),
+        )
+        for index, (box, label, score) in enumerate(
+            zip(detections.boxes, detections.labels, detections.scores.tolist(), strict=True)
+        )
+    ]
+    return _draw(picture, instances)
+
+
+def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]) -> np.ndarray:
+    """Return a picture of the ground truth; see ``draw_detections``."""
+    assert image.shape[:2] == targets.size, (image.shape, targets.size)
+    picture = _enlarged(image)
+    ratio_x, ratio_y = picture.shape[1] / image.shape[1], picture.shape[0] / image.shape[0]
+    stretch = np.array([ratio_x, ratio_y, ratio_x, ratio_y])
+    instances = [
+        _Instance(
+            tuple(box * stretch),
+            _readable(class_names, label),
+            None if targets.masks is None else _stretch(targets.masks.unpack(index), stretch),
+        )
+        for index, (box, label) in enumerate(
+            zip(targets.boxes.cpu().numpy(), targets.labels.tolist(), strict=True)
+        )
+    ]
+    return _draw(picture, instances)
+
+
+def save_picture(path: str | Path, picture: np.ndarray) -> None:
+    """Write ``picture`` (H, W, 3) uint8 BGR into a file of its suffix's format, making its folder.
+
+    Raises OSError where it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), picture):
+        raise OSError(f"the picture {path} could not be written")
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """Return a copy, enlarged where the image is small."""
+    short, long = sorted(image.shape[:2])
+    ratio = max(1.0, 600 / long, min(320 / short, 2400 / long))
+    if ratio == 1:
+        return np.ascontiguousarray(image).copy()
+    size = round(image.shape[1] * ratio), round(image.shape[0] * ratio)
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_CUBIC)
+
+
+def _readable(class_names: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where no font has its letters."""
+    name = class_names[label - 1]
+    return name if find_font(name) else f"class {label}"
+
+
+def _paste(detections: Detections, index: int) -> Crop:
+    assert detections.mask_probs is not None
+    bits, x, y = paste_mask(detections.mask_probs[index], detections.boxes[index], detections.size)
+    return Crop(bits.byte().numpy(), x, y)
+
+
+def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:
+    """Return a mask with its pixels enlarged like those of the image."""
+    rows, columns = mask.bits.shape
+    corners = np.array([mask.x, mask.y, mask.x + columns, mask.y + rows]) * stretch
+    x1, y1, x2, y2 = np.round(corners).astype(int).tolist()
+    if not mask.bits.size or (x2 - x1, y2 - y1) == (columns, rows):
+        return Crop(mask.bits, x1, y1)
+    bits = cv2.resize(mask.bits, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
+    return Crop(bits, x1, y1)
+
+
+def _draw(picture: np.ndarray, instances: Sequence[_Instance]) -> np.ndarray:
+    """Draw on ``picture`` in place: the large first, so that the small lie on top; then names."""
+    height, width = picture.shape[:2]
+    line = max(round((height + width) / 600), 2)
+    colors = [PALETTE[index % len(PALETTE)] for index in range(len(instances))]
+    areas = [(i.box[2] - i.box[0]) * (i.box[3] - i.box[1]) for i in instances]
+    for index in sorted(range(len(instances)), key=lambda index: -areas[index]):
+        mask = instances[index].mask
+        if mask is not None and mask.bits.size:
+            _draw_mask(picture, mask, colors[index], line)
+        _draw_box(picture, instances[index].box, colors[index], line)
+    size = max(round(min(height, width) * 0.028), 13)
+    labels = [render_label(i.caption, size, c) for i, c in zip(instances, colors, strict=True)]
+    places = place_labels(
+        [instance.box for instance in instances],
+        [(label.shape[0], label.shape[1]) for label in labels],
+        (height, width),
+    )
+    # The first ones, which have the best scores, are pasted last.
+    for label, (x1, y1, x2, y2) in reversed(list(zip(labels, places, strict=True))):
+        picture[y1:y2, x1:x2] = label[: y2 - y1, : x2 - x1]
+    return picture
+
+
+def _draw_mask(picture: np.ndarray, mask: Crop, color: Color, line: int) -> None:
+    """Tint the pixels of a mask and draw their outline, in place."""
+    height, width = mask.bits.shape
+    region = picture[mask.y : mask.y + height, mask.x : mask.x + width]
+    inside = mask.bits.astype(bool)[: region.shape[0], : region.shape[1]]
+    tinted = region[inside] * (1 - _MASK_OPACITY) + np.array(color) * _MASK_OPACITY
+    region[inside] = tinted.round().astype(np.uint8)
+    # A rim of zeros closes the outline where the mask touches its crop.
+    padded = np.pad(mask.bits, 1)
+    contours, _ = cv2.findContours(
+        padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x - 1, mask.y - 1)
+    )
+    cv2.drawContours(picture, contours, -1, _OUTLINE, line + 2, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, color, line, cv2.LINE_AA)
+
+
+def _draw_box(picture: np.ndarray, box: Sequence[float], color: Color, line: int) -> None:
+    """Draw a box in ``color`` on a dark line, which shows on a bright background, in place."""
+    x1, y1, x2, y2 = (round(side) for side in box)
+    corners = (x1, y1), (max(x2 - 1, x1), max(y2 - 1, y1))
+    cv2.rectangle(picture, *corners, _OUTLINE, line + 2)
+    cv2.rectangle(picture, *corners, color, line)

@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+import torch
+
+from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
+from pet.structures import Detections
+
+
+def some_detections(count: int, size: tuple[int, int] = (60, 80), seed: int = 0) -> Detections:
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=generator) * 30
+    return Detections(
+        boxes=torch.cat([corner, corner + 5 + torch.rand(count, 2, generator=generator) * 20], 1),
+        scores=torch.rand(count, generator=generator).sort(descending=True).values,
+        labels=torch.randint(1, 3, (count,), generator=generator),
+        size=size,
+        mask_probs=torch.rand(count, 28, 28, generator=generator),
+    )
+
+
+def test_box_records_are_worked_out_by_hand():
+    detections = Detections(
+        boxes=torch.tensor([[1.0, 2.0, 11.5, 22.25], [0.0, 0.0, 1 / 3, 2.0]]),
+        scores=torch.tensor([0.9, 0.123456789]),
+        labels=torch.tensor([2, 1]),
+        size=(40, 50),
+    )
+    results = image_results(7, detections, category_ids=(3, 18))
+    assert results.image_id == 7
+    assert results.records == {
+        "bbox": [
+            {"image_id": 7, "category_id": 18, "bbox": [1.0, 2.0, 10.5, 20.25], "score": 0.9},
+            {"image_id": 7, "category_id": 3, "bbox": [0.0, 0.0, 0.333, 2.0], "score": 0.123457},
+        ]
+    }
+
+
+def test_mask_records_are_the_pixels_of_the_box():
+    detections = Detections(
+        boxes=torch.tensor([[10.0, 20.0, 14.0, 26.0]]),
+        scores=torch.tensor([1.0]),
+        labels=torch.tensor([1]),
+        size=(40, 50),
+        mask_probs=torch.ones(1, 28, 28),
+    )
+    (record,) = image_results(7, detections, (1,)).records["segm"]
+    assert set(record) == {"image_id", "category_id", "segmentation", "score"}
+    expected = np.zeros((40, 50), np.uint8, order="F")
+    expected[20:26, 10:14] = 1
+    counts = coco_mask.encode(expected)["counts"].decode()
+    assert record["segmentation"] == {"size": [40, 50], "counts": counts}
+
+
+def test_no_detections_give_no_records():
+    none = some_detections(0)
+    assert image_results(1, none, (1, 2)).records == {"bbox": [], "segm": []}
+
+
+@pytest.mark.parametrize("field", ["boxes", "scores"])
+def test_a_detection_that_is_not_a_number_names_its_image(field):
+    detections = some_detections(2)
+    getattr(detections, field)[0] = float("nan")
+    with pytest.raises(ValueError, match=r"image 7 .*not a finite number"):
+        image_results(7, detections, (1, 2))
+
+
+def results_of(image_id: int) -> ImageResults:
+    return image_results(image_id, some_detections(image_id % 3, seed=image_id), (1, 2))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_merged_files_do_not_depend_on_the_number_of_shards(tmp_path, world):
+    image_ids = (5, 2, 9, 14, 3)
+    shards = [tmp_path / f"shard{rank}.jsonl" for rank in range(world)]
+    for rank, shard in enumerate(shards):
+        write_shard(shard, (results_of(image_id) for image_id in image_ids[rank::world]))
+    files = merge_shards(shards, tmp_path / "merged", image_ids)
+    alone = tmp_path / "alone.jsonl"
+    write_shard(alone, map(results_of, sorted(image_ids)))
+    expected = merge_shards([alone], tmp_path / "expected", image_ids)
+    assert list(files) == ["bbox", "segm"]
+    for kind, path in files.items():
+        assert path == tmp_path / "merged" / f"{kind}.json"
+        assert path.read_bytes() == expected[kind].read_bytes()
+        assert json.loads(path.read_text()) == [
+            record
+            for image_id in sorted(image_ids)
+            for record in results_of(image_id).records[kind]
+        ]
+
+
+def test_no_detections_at_all_merge_to_an_empty_list(tmp_path):
+    write_shard(tmp_path / "a.jsonl", [image_results(4, some_detections(0), (1, 2))])
+    (path,) = merge_shards([tmp_path / "a.jsonl"], tmp_path, (4,), ("bbox",)).values()
+    assert json.loads(path.read_text()) == []
+
+
+def test_a_shard_is_not_there_before_its_last_image(tmp_path):
+    def interrupted():
+        yield results_of(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(tmp_path / "a.jsonl", interrupted())
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_foreign_and_double_images_are_errors(tmp_path):
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    write_shard(one, [results_of(1), results_of(2)])
+    write_shard(two, [results_of(2)])
+    with pytest.raises(RuntimeError, match=r"lack the results of 1 images \(ids \[3\]\)"):
+        merge_shards([one], tmp_path, (1, 2, 3))
+    with pytest.raises(RuntimeError, match=r"1 foreign ones \(ids \[2\]\)"):
+        merge_shards([one], tmp_path, (1,))
+    with pytest.raises(RuntimeError, match=r"image 2 is in .*one\.jsonl and again in .*two"):
+        merge_shards([one, two], tmp_path, (1, 2))
+    assert not (tmp_path / "bbox.json").exists()
