@@ -1,0 +1,104 @@
+"""What the command lines of all tools share."""
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from pet.config import CfgNode, cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
+from pet.engine.launch import ChildError
+
+_USERS_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    FloatingPointError,
+    FileNotFoundError,
+    PermissionError,
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+# One frame of a printed traceback: the file, and the line of code.
+_FRAME = re.compile(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', re.MULTILINE)
+
+
+def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg FILE``, ``KEY VALUE ...`` and what launchers pass, after all other arguments."""
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file under cfgs/")
+    # Old launchers pass it, in either spelling; new ones set LOCAL_RANK.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01 ...",
+    )
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number from 1 on, as an argparse type."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
+    """Merge the file and the pairs of ``add_cfg_arguments`` into ``node``, check and freeze it.
+
+    A local rank on the command line becomes ``LOCAL_RANK``, unless that is set. Raises
+    FileNotFoundError, KeyError, TypeError or ValueError, naming the key and what would do.
+    """
+    late = [word for word in args.opts if word.startswith("--")]
+    if late:
+        raise ValueError(f"{late[0]} must stand before the pairs KEY VALUE")
+    if args.local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    merge_cfg_from_file(args.cfg, node)
+    merge_cfg_from_list(args.opts, node)
+    freeze(node)
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run the ``main`` of a tool; what its user did wrong ends it with one line and status 2.
+
+    That is a ValueError, KeyError, TypeError or FloatingPointError which Pet itself raised, and any
+    missing or forbidden file. Every other error is a bug and keeps its traceback, and with
+    PET_TRACEBACK=1 in the environment all do.
+    """
+    try:
+        main()
+    except _USERS_ERRORS as error:
+        text = _traceback_of(error)
+        if os.environ.get("PET_TRACEBACK") == "1" or not _is_users(error, text):
+            raise
+        print(f"error: {_message(error, text)}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _traceback_of(error: Exception) -> str:
+    """Return the traceback as printed where ``error`` first arose, be it in another process."""
+    if isinstance(error.__cause__, ChildError):
+        return str(error.__cause__)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
+
+
+def _is_users(error: Exception, text: str) -> bool:
+    """Whether Pet raised ``error`` on purpose, or a file is not to be had."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return True
+    frames = _FRAME.findall(text)
+    if not frames:
+        return False
+    file, code = frames[-1]
+    return Path(file).is_relative_to(_PACKAGE) and code.startswith("raise ")
+
+
+def _message(error: Exception, text: str) -> str:
+    """Return the message of ``error``, freed of the traceback that a loader's worker adds."""
+    if "Original Traceback" not in str(error):
+        return str(error)
+    tail = text[list(_FRAME.finditer(text))[-1].end() :]
+    lines = [line for line in tail.strip("\n").splitlines() if not line.startswith("    ")]
+    return "\n".join(lines).partition(": ")[2]

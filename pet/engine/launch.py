@@ -1,0 +1,170 @@
+"""Several processes for one job: started by a launcher, or by Pet itself."""
+
+import os
+import pickle
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+_ADVICE = "start the processes with torchrun or python -m torch.distributed.launch, which set it"
+
+_WAIT_POLICY = "OMP_WAIT_POLICY"
+
+
+class ChildError(RuntimeError):
+    """What happened in a process that Pet started, as the text of its traceback."""
+
+
+def get_local_rank(env: Mapping[str, str] = os.environ) -> int:
+    """Number of this process on its machine, from 0; 0 where no launcher started several."""
+    return _number(env, "LOCAL_RANK") if _number(env, "WORLD_SIZE", 1) > 1 else 0
+
+
+def setup_distributed(device_type: str, env: Mapping[str, str] = os.environ) -> bool:
+    """Join the process group that a launcher describes in ``env``; return whether there is one.
+
+    With a WORLD_SIZE of 1, or none, nothing is done. On "cuda" the processes talk by NCCL and each
+    takes the GPU of its local rank; on "cpu", by Gloo. Raises ValueError where ``env`` is
+    incomplete, or this machine has fewer GPUs than processes.
+    """
+    world_size = _number(env, "WORLD_SIZE", 1)
+    if world_size <= 1:
+        return False
+    rank, local_rank = _number(env, "RANK"), _number(env, "LOCAL_RANK")
+    if device_type != "cuda":
+        dist.init_process_group("gloo", rank=rank, world_size=world_size)
+        return True
+    local_size = _number(env, "LOCAL_WORLD_SIZE", local_rank + 1)
+    gpus = torch.cuda.device_count()
+    if local_size > gpus:
+        raise ValueError(
+            f"{local_size} processes were started on this machine (WORLD_SIZE {world_size}), but "
+            f"it has {gpus} GPUs; start --nproc_per_node={max(gpus, 1)}, or give DEVICE cpu"
+        )
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", rank=rank, world_size=world_size, device_id=device)
+    return True
+
+
+def teardown_distributed() -> None:
+    """Leave the process group, where there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def spawn(
+    fn: Callable[..., None], nproc: int, args: Sequence[Any] = (), threads: int | None = None
+) -> None:
+    """Run ``fn(rank, world_size, *args)`` in ``nproc`` new processes of this machine, and wait.
+
+    ``fn`` must be defined at the top of a module, and ``args`` be picklable. Each has
+    ``threads`` CPU threads, by default its share of this one's; no process group is made. The first
+    error of a process ends the others and is raised here, with its own type and message.
+    """
+    context = mp.get_context("spawn")
+    threads = threads or max(1, torch.get_num_threads() // nproc)
+    processes: dict[Connection, SpawnProcess] = {}
+    try:
+        for rank in range(nproc):
+            # The child writes its error there, if any; closed, it says that the child has ended.
+            reader, writer = context.Pipe(duplex=False)
+            child = context.Process(
+                target=_run_child, args=(rank, nproc, threads, writer, fn, args), name=f"{rank}"
+            )
+            with _sleeping_threads():
+                child.start()
+            writer.close()
+            processes[reader] = child
+        _wait_for_all(processes)
+    finally:
+        for child in processes.values():
+            child.terminate()
+        for reader, child in processes.items():
+            child.join()
+            reader.close()
+
+
+@contextmanager
+def _sleeping_threads() -> Iterator[None]:
+    """Let the threads of a process started in here sleep while they wait for one another.
+
+    By default they spin, on CPUs that the threads of the other processes need.
+    """
+    before = os.environ.get(_WAIT_POLICY)
+    os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WAIT_POLICY]
+
+
+def _run_child(
+    rank: int,
+    world_size: int,
+    threads: int,
+    writer: Connection,
+    fn: Callable[..., None],
+    args: Sequence[Any],
+) -> None:
+    torch.set_num_threads(threads)
+    try:
+        fn(rank, world_size, *args)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        text = f"in process {rank} of {world_size}:\n{traceback.format_exc()}"
+        writer.send((_picklable(error), text))
+        raise SystemExit(1) from None
+
+
+def _picklable(error: Exception) -> Exception:
+    """Return ``error``, or its text as a ChildError where it does not survive the way."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return ChildError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _wait_for_all(processes: Mapping[Connection, SpawnProcess]) -> None:
+    """Wait until all have ended; raise the first error of any of them."""
+    running = dict(processes)
+    while running:
+        for reader in wait(list(running)):
+            assert isinstance(reader, Connection)
+            child = running.pop(reader)
+            try:
+                error, text = reader.recv()
+            except EOFError:
+                child.join()
+                if child.exitcode != 0:
+                    raise _sudden_end(child) from None
+                continue
+            raise error from ChildError(text)
+
+
+def _sudden_end(child: SpawnProcess) -> ChildError:
+    code = child.exitcode or 0
+    how = f"by signal {-code} (out of memory?)" if code < 0 else f"with status {code}"
+    return ChildError(f"process {child.name} ended {how}")
+
+
+def _number(env: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = env.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None:
+        raise ValueError(f"WORLD_SIZE is set but {name} is not; {_ADVICE}")
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number; got {text!r}; {_ADVICE}") from None

@@ -1,0 +1,162 @@
+"""Training: the loop, and a whole run from a config."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
+from pet.checkpoint.weights import load_weights, require_weights
+from pet.config import CfgNode, cfg, freeze
+from pet.data.build import build_dataset, make_train_data_loader, resolve_num_classes
+from pet.engine.launch import get_local_rank, setup_distributed
+from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
+from pet.modeling.build import build_model
+from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
+from pet.solver.optimizer import build_optimizer
+from pet.utils import comm
+from pet.utils.env import describe_env, resolve_device
+from pet.utils.files import atomic_path
+from pet.utils.seed import mix_seeds, seed_all
+
+_logger = logging.getLogger(__name__)
+
+
+def train(
+    model: nn.Module,
+    loader: DataLoader,
+    optimizer: Optimizer,
+    scheduler: LearningRateScheduler,
+    checkpointer: Checkpointer,
+    logger: TrainingLogger,
+    seed: int = 0,
+    clip_grad_norm: float = 0.0,
+) -> None:
+    """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on.
+
+    The random numbers of a step depend on ``seed``, the iteration and the process alone, so that a
+    resumed run repeats what an uninterrupted one would have done. Gradients are scaled down to a
+    total L2 norm of ``clip_grad_norm`` where that is not 0.
+    """
+    model.train()
+    device = next(model.parameters()).device
+    for iteration, (images, targets, _) in enumerate(loader, scheduler.iteration):
+        logger.iter_tic()
+        logger.data_tic()
+        seed_all(mix_seeds(seed, iteration, comm.get_rank()))
+        scheduler.step()  # the learning rate of this step
+        optimizer.zero_grad(set_to_none=True)
+        images = images.to(device, non_blocking=True)
+        targets = [target.to(device, non_blocking=True) for target in targets]
+        logger.data_toc()
+
+        outputs = model(images, targets)
+        outputs["total_loss"].backward()
+        if clip_grad_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
+        optimizer.step()
+
+        logger.update_stats(outputs, comm.is_distributed(), comm.get_world_size())
+        logger.log_stats(scheduler.iteration, scheduler.new_lr)
+        if checkpointer.is_due(scheduler.iteration):
+            logger.check_finite()
+            checkpointer.save(model, optimizer, scheduler, copy_latest=True, infix="iter")
+        logger.iter_toc()
+
+
+def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
+    """Train the model that ``cfg`` describes, from data set to checkpoints in ``cfg.CKPT``.
+
+    ``config_name`` is the name of the config file, for the log. Goes on from the folder's latest
+    checkpoint where ``TRAIN.AUTO_RESUME``. Bad input raises ValueError, KeyError or
+    FileNotFoundError before the first step.
+    """
+    device = join_processes(cfg.DEVICE)
+    folder = Path(cfg.CKPT)
+    setup_logging(folder)
+    logging_rank(f"{describe_env()}\nrunning on {device}, {comm.get_world_size()} process(es)")
+
+    resumes = cfg.TRAIN.AUTO_RESUME and (folder / LATEST).is_file()
+    _check_start(cfg, resumes)
+    datasets = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
+    set_num_classes(cfg, resolve_num_classes(datasets, cfg))
+    if comm.is_main_process():
+        with atomic_path(folder / "config.yaml") as path:
+            path.write_text(cfg.dump(), encoding="utf-8")
+    logging_rank(f"{len(datasets)} training images, classes: {', '.join(datasets.class_names)}")
+
+    seed_all(cfg.SEED)
+    model = build_model(device, cfg)
+    optimizer = build_optimizer(model, cfg)
+    scheduler = build_lr_scheduler(optimizer, cfg)
+    checkpointer = build_checkpointer(datasets.class_names, cfg)
+    if cfg.TRAIN.AUTO_RESUME:
+        checkpointer.resume(model, optimizer, scheduler)
+    if not resumes and cfg.TRAIN.WEIGHTS:
+        load_weights(model, cfg.TRAIN.WEIGHTS, cfg.TRAIN.REINIT_MISMATCHED)
+    if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
+        logging_rank(
+            f"{folder} already holds a run of {scheduler.iteration} iterations; for a new one give "
+            "another CKPT, for a longer one a larger SOLVER.MAX_ITER"
+        )
+        return
+
+    loader = make_train_data_loader(
+        datasets, is_distributed=comm.is_distributed(), start_iter=scheduler.iteration, cfg=cfg
+    )
+    logging_rank("Training starts !")
+    with build_logger(config_name, scheduler.iteration, cfg) as logger:
+        train(
+            _parallel(model, device),
+            loader,
+            optimizer,
+            scheduler,
+            checkpointer,
+            logger,
+            cfg.SEED,
+            cfg.SOLVER.CLIP_GRAD_NORM,
+        )
+    logging_rank(f"Training done ! The weights are {folder / 'model_latest.pth'}")
+
+
+def _check_start(cfg: CfgNode, resumes: bool) -> None:
+    """Find missing weights before any data is read, and say what the weights start from."""
+    if resumes and cfg.TRAIN.WEIGHTS:
+        logging_rank(
+            f"going on with the run in {cfg.CKPT}, so TRAIN.WEIGHTS is not read; for a new run "
+            "give another CKPT, or TRAIN.AUTO_RESUME False"
+        )
+    elif cfg.TRAIN.WEIGHTS:
+        require_weights(cfg.TRAIN.WEIGHTS, "TRAIN.WEIGHTS")
+    elif not resumes and (cfg.MODEL.BATCH_NORM == "freeze" or cfg.BACKBONE.FREEZE_AT):
+        _logger.warning(
+            "TRAIN.WEIGHTS is empty, so the trunk starts from random weights, but its norms or "
+            "first stages are never trained; from random weights give MODEL.BATCH_NORM bn and "
+            "BACKBONE.FREEZE_AT 0"
+        )
+
+
+def join_processes(device_name: str) -> torch.device:
+    """Join the other processes where a launcher started several; return this one's device."""
+    device = resolve_device(device_name)
+    if setup_distributed(device.type) and device.type == "cuda":
+        return torch.device("cuda", get_local_rank())
+    return device
+
+
+def set_num_classes(cfg: CfgNode, num_classes: int) -> None:
+    """Write the number of classes, with the background, into the frozen ``cfg``."""
+    cfg.defrost()
+    cfg.MODEL.NUM_CLASSES = num_classes
+    freeze(cfg)
+
+
+def _parallel(model: nn.Module, device: torch.device) -> nn.Module:
+    if not comm.is_distributed():
+        return model
+    device_ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device_ids)

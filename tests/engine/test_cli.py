@@ -1,0 +1,162 @@
+import argparse
+import os
+import traceback
+
+import pytest
+from torch._utils import ExceptionWrapper
+
+from pet.config import freeze, merge_cfg_from_list
+from pet.data.image_file import read_image
+from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
+from pet.engine.launch import ChildError
+
+
+def one_line_of(capsys, main) -> str:
+    """Run ``main`` as a tool that ends with status 2, and return what it printed."""
+    with pytest.raises(SystemExit) as end:
+        run_tool(main)
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1 and printed.err.startswith("error: ")
+    return printed.err
+
+
+@pytest.fixture(autouse=True)
+def _no_traceback_wanted(monkeypatch):
+    monkeypatch.delenv("PET_TRACEBACK", raising=False)
+
+
+def test_a_tool_that_works_says_nothing(capsys):
+    calls = []
+    run_tool(lambda: calls.append(1))
+    assert calls == [1]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_user_did_wrong_is_one_line(capsys, fresh_cfg, tmp_path):
+    unknown_key = one_line_of(capsys, lambda: merge_cfg_from_list(["SOLVER.LR", 1], fresh_cfg))
+    assert unknown_key.startswith("error: unknown config key 'SOLVER.LR'")
+    wrong_type = one_line_of(capsys, lambda: merge_cfg_from_list(["SEED", "x"], fresh_cfg))
+    assert "SEED in the command line must be a whole number" in wrong_type
+    fresh_cfg.SOLVER.BASE_LR = -1.0
+    assert "SOLVER.BASE_LR must be" in one_line_of(capsys, lambda: freeze(fresh_cfg))
+    assert "no image file" in one_line_of(capsys, lambda: read_image(tmp_path / "a.jpg"))
+    assert "a.jpg" in one_line_of(capsys, (tmp_path / "a.jpg").read_bytes)
+
+
+def test_pet_traceback_shows_where(monkeypatch, fresh_cfg):
+    monkeypatch.setenv("PET_TRACEBACK", "1")
+    with pytest.raises(KeyError, match=r"SOLVER\.LR"):
+        run_tool(lambda: merge_cfg_from_list(["SOLVER.LR", 1], fresh_cfg))
+
+
+def fail():
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("bug", "kind"),
+    [
+        (fail, RuntimeError),
+        (lambda: {}["key"], KeyError),
+        (lambda: int("x"), ValueError),
+        (lambda: None + 1, TypeError),
+        (lambda: positive_int(None), AttributeError),
+        # Inside Pet, but by no `raise` of its own.
+        (lambda: merge_cfg_from_list(None), TypeError),
+    ],
+)
+def test_a_bug_keeps_its_traceback(bug, kind):
+    with pytest.raises(kind):
+        run_tool(bug)
+
+
+def from_worker(work) -> None:
+    """Fail as a DataLoader does after an error in one of its workers."""
+    try:
+        work()
+    except Exception:
+        caught = ExceptionWrapper(where="in DataLoader worker process 0")
+    caught.reraise()
+
+
+def test_an_error_in_a_loader_worker_is_one_line(capsys, tmp_path):
+    empty = tmp_path / "a.jpg"
+    empty.write_bytes(b"")
+    message = one_line_of(capsys, lambda: from_worker(lambda: read_image(empty)))
+    assert message == f"error: the image file {empty} is empty\n"
+
+
+def test_a_bug_in_a_loader_worker_keeps_its_traceback():
+    with pytest.raises(TypeError, match="Original Traceback"):
+        run_tool(lambda: from_worker(lambda: read_image(None)))
+
+
+def from_child(child_main) -> None:
+    """Fail as ``launch.spawn`` does after an error in a process that it started."""
+    try:
+        child_main()
+    except Exception as error:
+        error.__cause__ = ChildError(f"in process 1 of 2:\n{traceback.format_exc()}")
+        raise
+
+
+def test_an_error_in_another_process_counts_as_where_it_arose(capsys, fresh_cfg):
+    def unknown_key():
+        merge_cfg_from_list(["SOLVER.LR", 1], fresh_cfg)
+
+    assert "SOLVER.LR" in one_line_of(capsys, lambda: from_child(unknown_key))
+    with pytest.raises(ValueError, match="invalid literal"):
+        run_tool(lambda: from_child(lambda: int("x")))
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--num", type=positive_int, default=1)
+    add_cfg_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.fixture
+def yaml(tmp_path):
+    path = tmp_path / "cfgs" / "a.yaml"
+    path.parent.mkdir()
+    path.write_text("SEED: 3\nFPN:\n  FPN_ON: true\nTEST:\n  SCALE: 320\n")
+    return str(path)
+
+
+def test_the_command_line_wins_over_the_file(yaml, fresh_cfg):
+    load_cfg(parse("--num", "2", "--cfg", yaml, "SEED", "5", "TRAIN.FLIP_PROB", "0"), fresh_cfg)
+    assert (fresh_cfg.SEED, fresh_cfg.TEST.SCALE, fresh_cfg.TRAIN.FLIP_PROB) == (5, 320, 0.0)
+    assert fresh_cfg.CKPT == "ckpts/a"
+    assert fresh_cfg.is_frozen()
+
+
+def test_a_contradiction_is_found_at_once(yaml, fresh_cfg):
+    with pytest.raises(ValueError, match=r"TRAIN\.FLIP_PROB"):
+        load_cfg(parse("--cfg", yaml, "TRAIN.FLIP_PROB", "2"), fresh_cfg)
+
+
+def test_an_option_among_the_pairs_is_named(yaml, fresh_cfg):
+    with pytest.raises(ValueError, match="--num must stand before the pairs KEY VALUE"):
+        load_cfg(parse("--cfg", yaml, "SEED", "5", "--num", "2"), fresh_cfg)
+
+
+@pytest.mark.parametrize("spelling", ["--local_rank=3", "--local-rank=3"])
+def test_both_spellings_of_the_local_rank(yaml, fresh_cfg, spelling, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    load_cfg(parse(spelling, "--cfg", yaml), fresh_cfg)
+    assert os.environ["LOCAL_RANK"] == "1"
+    fresh_cfg.defrost()
+    monkeypatch.delenv("LOCAL_RANK")
+    load_cfg(parse(spelling, "--cfg", yaml), fresh_cfg)
+    assert os.environ["LOCAL_RANK"] == "3"
+
+
+@pytest.mark.parametrize("words", [(), ("--cfg", "a", "--num"), ("--num", "0", "--cfg", "a")])
+def test_a_wrong_command_line_ends_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(*words)
+    assert end.value.code == 2
+    assert "usage:" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pet.engine.inference import run_test
+from pet.engine.logging_setup import close_logging
+from pet.modeling.build import build_model
+from pet.utils.seed import seed_all
+from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
+
+
+@pytest.fixture(autouse=True)
+def _closed_log():
+    yield
+    close_logging()
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Return a folder with a few shapes, and the weights of an untrained model in run/."""
+    draw_few_shapes(monkeypatch, tmp_path / "data")
+    seed_all(0)
+    model = build_model(cfg=tiny_cfg(tmp_path, MODEL__NUM_CLASSES=6))
+    (tmp_path / "run").mkdir()
+    torch.save(model.state_dict(), tmp_path / "run" / "model_latest.pth")
+    return tmp_path
+
+
+def results(folder: Path, kind: str) -> bytes:
+    return (folder / "run" / "test" / "shapes_val" / f"{kind}.json").read_bytes()
+
+
+def test_a_test_writes_results_scores_and_pictures(folder):
+    run_test(tiny_cfg(folder, VIS__ENABLED=True, VIS__MAX_IMAGES=2, VIS__VIS_TH=0.0))
+    boxes, masks = json.loads(results(folder, "bbox")), json.loads(results(folder, "segm"))
+    assert len(boxes) == len(masks) > 0
+    assert {record["image_id"] for record in boxes} <= {1, 2, 3, 4, 5}
+    assert set(boxes[0]) == {"image_id", "category_id", "bbox", "score"}
+    assert set(masks[0]) == {"image_id", "category_id", "segmentation", "score"}
+    metrics = json.loads((folder / "run" / "test" / "shapes_val" / "metrics.json").read_text())
+    assert 0 <= metrics["bbox"]["AP"] < 0.1 and 0 <= metrics["segm"]["AP"] < 0.1
+    pictures = (folder / "run" / "vis" / "shapes_val").iterdir()
+    assert {path.stem for path in pictures} == {"000001", "000002"}
+    log = (folder / "run" / "log.txt").read_text()
+    assert log.count(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all ") == 2
+    assert log.count(" Average Recall ") == 12
+
+
+def test_one_and_two_processes_write_equal_bytes(folder):
+    run_test(tiny_cfg(folder, TEST__IMS_PER_GPU=2), nproc=1)
+    one = results(folder, "bbox"), results(folder, "segm")
+    shutil.rmtree(folder / "run" / "test")
+    run_test(tiny_cfg(folder, TEST__IMS_PER_GPU=2), nproc=2)
+    assert (results(folder, "bbox"), results(folder, "segm")) == one
+    assert not list((folder / "run" / "test" / "shapes_val").glob("part_*"))
+
+
+def test_no_detections_score_zero(folder):
+    run_test(tiny_cfg(folder, FAST_RCNN__SCORE_THRESH=1.0))
+    assert json.loads(results(folder, "bbox")) == []
+    metrics = json.loads((folder / "run" / "test" / "shapes_val" / "metrics.json").read_text())
+    assert metrics["bbox"]["AP"] == 0.0
+    assert metrics["segm"]["AP"] == 0.0
+
+
+def test_missing_weights_are_named_before_anything_is_built(folder):
+    (folder / "run" / "model_latest.pth").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model_latest\.pth does not exist; train first"):
+        run_test(tiny_cfg(folder))
+
+
+def test_weights_of_other_classes_are_refused(folder):
+    file = folder / "run" / "model_latest.pth"
+    torch.save(build_model(cfg=tiny_cfg(folder, MODEL__NUM_CLASSES=4)).state_dict(), file)
+    with pytest.raises(ValueError, match="the number of classes differs"):
+        run_test(tiny_cfg(folder))
+
+
+def test_a_truncated_checkpoint_is_named(folder):
+    file = folder / "run" / "model_latest.pth"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"model_latest\.pth"):
+        run_test(tiny_cfg(folder))
+
+
+def test_an_annotation_file_without_annotations_is_tested(folder):
+    path = folder / "data" / "shapes" / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    (folder / "empty.json").write_text(json.dumps({**content, "annotations": []}))
+    run_test(
+        tiny_cfg(
+            folder,
+            TEST__DATASETS=("empty",),
+            DATASETS__empty__IMAGES=str(folder / "data" / "shapes" / "val"),
+            DATASETS__empty__ANNOTATIONS=str(folder / "empty.json"),
+        )
+    )
+    metrics = json.loads((folder / "run" / "test" / "empty" / "metrics.json").read_text())
+    assert metrics["bbox"]["AP"] == -1.0
+
+
+def test_a_data_set_of_other_class_names_is_warned_of(folder):
+    file = folder / "run" / "model_latest.pth"
+    state = torch.load(file, weights_only=True)
+    torch.save({"model": state, "class_names": ["a", "b", "c", "d", "e"]}, file)
+    run_test(tiny_cfg(folder))
+    log = (folder / "run" / "log.txt").read_text()
+    assert "the weights were trained for other classes than those of shapes_val: 'a' is" in log

@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pet.config import default_cfg, merge_cfg_from_file
+from pet.engine.logging_setup import close_logging
+from pet.engine.train import run_training
+from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
+
+
+@pytest.fixture(autouse=True)
+def _closed_log():
+    yield
+    close_logging()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    draw_few_shapes(monkeypatch, tmp_path / "data")
+    return tmp_path
+
+
+def checkpoint(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def test_a_run_leaves_everything_in_its_folder(folder):
+    cfg = tiny_cfg(folder)
+    run_training("tiny.yaml", cfg)
+    run = folder / "run"
+    names = {"config.yaml", "log.txt", "metrics.jsonl", "tensorboard", "model_iter2.pth"}
+    assert {path.name for path in run.iterdir()} == names | {"model_iter4.pth", "model_latest.pth"}
+    merged = default_cfg()
+    merge_cfg_from_file(run / "config.yaml", merged)
+    assert merged == cfg
+    assert merged.MODEL.NUM_CLASSES == 6  # five shapes and the background
+    assert "[Training][tiny.yaml][iter: 4/4][lr: 0.010000]" in (run / "log.txt").read_text()
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [record["iter"] for record in records] == [2, 4]
+    losses = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
+    assert losses < set(records[0])
+    last = checkpoint(run / "model_latest.pth")
+    assert last["iteration"] == 4 and last["class_names"][0] == "circle"
+    prefixes = {key.split(".")[0] for key in last["model"]}
+    assert prefixes == {"Conv_Body", "Conv_Body_FPN", "RPN", "Fast_RCNN", "Mask_RCNN"}
+
+
+def test_training_learns(folder):
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=30, DISPLAY_ITER=5, FPN__DIM=32))
+    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["total_loss"] for line in lines]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_resumed_run_equals_one_that_was_never_interrupted(folder):
+    whole = tiny_cfg(folder, CKPT=str(folder / "whole"))
+    run_training("tiny.yaml", whole)
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2))
+    run_training("tiny.yaml", tiny_cfg(folder))
+    assert "resumed from" in (folder / "run" / "log.txt").read_text()
+    one = checkpoint(folder / "whole" / "model_latest.pth")
+    other = checkpoint(folder / "run" / "model_latest.pth")
+    for key, value in one["model"].items():
+        assert torch.equal(value, other["model"][key]), key
+    for index, state in one["optimizer"]["state"].items():
+        momentum = other["optimizer"]["state"][index]["momentum_buffer"]
+        assert torch.equal(state["momentum_buffer"], momentum)
+
+
+def test_a_finished_run_says_so(folder):
+    cfg = tiny_cfg(folder, SOLVER__MAX_ITER=2)
+    run_training("tiny.yaml", cfg)
+    before = (folder / "run" / "model_latest.pth").stat().st_mtime_ns
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2))
+    assert "already holds a run of 2 iterations" in (folder / "run" / "log.txt").read_text()
+    assert (folder / "run" / "model_latest.pth").stat().st_mtime_ns == before
+
+
+def test_weights_of_other_classes(folder):
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2))
+    file = folder / "run" / "model_latest.pth"
+    # The same pictures, with one class less to tell apart.
+    annotations = folder / "data" / "shapes" / "annotations" / "instances_train.json"
+    content = json.loads(annotations.read_text())
+    content["categories"] = content["categories"][:4]
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] <= 4]
+    (folder / "four.json").write_text(json.dumps(content))
+    changes = {
+        "CKPT": str(folder / "other"),
+        "TRAIN__WEIGHTS": str(file),
+        "TRAIN__DATASETS": ("four",),
+        "DATASETS__four__IMAGES": str(folder / "data" / "shapes" / "train"),
+        "DATASETS__four__ANNOTATIONS": str(folder / "four.json"),
+        "SOLVER__MAX_ITER": 2,
+    }
+    with pytest.raises(ValueError, match=r"cls_score.weight: \(6, 32\) in the file, \(5, 32\)"):
+        run_training("tiny.yaml", tiny_cfg(folder, **changes))
+    run_training("tiny.yaml", tiny_cfg(folder, TRAIN__REINIT_MISMATCHED=True, **changes))
+    assert "of another shape, left at their start" in (folder / "other" / "log.txt").read_text()
+
+
+def test_only_images_without_annotations_train_too(folder):
+    annotations = folder / "data" / "shapes" / "annotations" / "instances_train.json"
+    content = json.loads(annotations.read_text())
+    first = content["images"][0]["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] == first]
+    (folder / "sparse.json").write_text(json.dumps(content))
+    cfg = tiny_cfg(
+        folder,
+        TRAIN__DATASETS=("sparse",),
+        DATASETS__sparse__IMAGES=str(folder / "data" / "shapes" / "train"),
+        DATASETS__sparse__ANNOTATIONS=str(folder / "sparse.json"),
+        DATALOADER__FILTER_EMPTY_ANNOTATIONS=False,
+    )
+    run_training("tiny.yaml", cfg)
+    assert (folder / "run" / "model_iter4.pth").is_file()
+
+
+def test_a_run_that_diverges_stops_with_a_reason(folder):
+    cfg = tiny_cfg(folder, SOLVER__BASE_LR=1e12, SOLVER__MAX_ITER=8, SOLVER__WARM_UP_ITERS=0)
+    with pytest.raises(FloatingPointError, match=r"SOLVER\.BASE_LR"):
+        run_training("tiny.yaml", cfg)
+
+
+def test_missing_weights_are_named_before_the_data_is_read(tmp_path):
+    weights = str(tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(
+        FileNotFoundError, match=r"download it from https://download\.pytorch\.org/"
+    ):
+        run_training("tiny.yaml", tiny_cfg(tmp_path, TRAIN__WEIGHTS=weights))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_resumed_run_says_that_it_does_not_read_the_weights(folder):
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2))
+    run_training("tiny.yaml", tiny_cfg(folder, TRAIN__WEIGHTS="nowhere.pth"))
+    assert "so TRAIN.WEIGHTS is not read" in (folder / "run" / "log.txt").read_text()
+
+
+def test_random_weights_that_are_not_trained_are_warned_of(folder):
+    run_training("tiny.yaml", tiny_cfg(folder, BACKBONE__FREEZE_AT=2, SOLVER__MAX_ITER=2))
+    warning = "WARNING: TRAIN.WEIGHTS is empty, so the trunk starts from random weights"
+    assert warning in (folder / "run" / "log.txt").read_text()

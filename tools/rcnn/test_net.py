@@ -1,0 +1,34 @@
+"""Test a model of the R-CNN family: result files, COCO's figures and, if asked for, pictures.
+
+    python tools/rcnn/test_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
+
+Uses every visible GPU, or ``--nproc`` processes. It can also be started by ``torchrun`` or by
+``python -m torch.distributed.launch``, as train_net.py can.
+"""
+
+import argparse
+
+from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.inference import run_test
+from pet.engine.launch import teardown_distributed
+
+
+def main() -> None:
+    """Parse the command line and test."""
+    parser = argparse.ArgumentParser(description="Test a model of the R-CNN family.")
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        help="processes that share the images; default: one for each GPU, or one",
+    )
+    add_cfg_arguments(parser)
+    args = parser.parse_args()
+    load_cfg(args)
+    try:
+        run_test(nproc=args.nproc)
+    finally:
+        teardown_distributed()
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,30 @@
+"""Train a model of the R-CNN family.
+
+    python tools/rcnn/train_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
+
+On several GPUs start it by ``torchrun --nproc_per_node=8 tools/rcnn/train_net.py ...`` or by
+``python -m torch.distributed.launch --nproc_per_node=8 tools/rcnn/train_net.py ...``.
+"""
+
+import argparse
+from pathlib import Path
+
+from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.launch import teardown_distributed
+from pet.engine.train import run_training
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description="Train a model of the R-CNN family.")
+    add_cfg_arguments(parser)
+    args = parser.parse_args()
+    load_cfg(args)
+    try:
+        run_training(Path(args.cfg).name)
+    finally:
+        teardown_distributed()
+
+
+if __name__ == "__main__":
+    run_tool(main)
