@@ -1,0 +1,61 @@
+"""The documents against the code: what they quote, name and link to exists."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pet.config import CfgNode, default_cfg
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PAGES = ["README.md", "docs/tutorial.md", "docs/tutorial.zh.md", "docs/design.md"]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def read(page: str) -> str:
+    return (_ROOT / page).read_text(encoding="utf-8")
+
+
+def keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        yield prefix + name
+        if isinstance(value, CfgNode):
+            yield from keys(value, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_quoted_code_stands_in_the_source(page):
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (_ROOT / "pet").rglob("*.py"))
+    for language, block in _BLOCK.findall(read(page)):
+        if language == "python" and not block.startswith("from"):
+            assert block in source
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_config_keys_exist(page):
+    known = set(keys(default_cfg()))
+    sections = "|".join(key for key in known if isinstance(default_cfg().get(key), CfgNode))
+    named = re.findall(rf"\b(?:{sections})\.[A-Z][A-Z_0-9]*\b", read(page))
+    assert {key for key in named if not key.startswith("DATASETS.")} <= known
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_links_lead_somewhere(page):
+    text = _BLOCK.sub("", read(page))
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in anchors
+        elif not link.startswith("http"):
+            assert ((_ROOT / page).parent / link).exists(), link
+
+
+def test_both_tutorials_show_the_same_commands():
+    def commands(page: str) -> list[str]:
+        return [block for language, block in _BLOCK.findall(read(page)) if not language]
+
+    english, chinese = commands("docs/tutorial.md"), commands("docs/tutorial.zh.md")
+    assert len(english) == len(chinese)
+    assert [b for b in english if "python" in b] == [b for b in chinese if "python" in b]
