@@ -17,6 +17,7 @@ REQUIREMENTS = [
     "tensorboard>=2.14",
     "tqdm>=4.64",
     "matplotlib>=3.7",
+    "pillow>=9.1",
 ]
 
 TEST_REQUIREMENTS = [

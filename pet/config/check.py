@@ -28,6 +28,7 @@ def _check_choices(cfg: CfgNode) -> None:
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
         _one_of(cfg, f"DATASETS.{name}.TYPE", ("coco",))
+        _at_least(cfg, f"DATASETS.{name}.MAX_IMAGES", 0)
 
 
 def _check_ranges(cfg: CfgNode) -> None:
@@ -57,6 +58,13 @@ def _check_ranges(cfg: CfgNode) -> None:
         "SOLVER.WARM_UP_ITERS",
         "SOLVER.SNAPSHOT_ITERS",
         "SOLVER.CLIP_GRAD_NORM",
+        "SOLVER.WEIGHT_DECAY",
+        "SOLVER.WEIGHT_DECAY_NORM",
+        "SOLVER.WEIGHT_DECAY_BIAS",
+        "SOLVER.BIAS_LR_FACTOR",
+        "SOLVER.GAMMA",
+        "SOLVER.LR_POW",
+        "DATALOADER.REPEAT_THRESHOLD",
         "TRAIN.LOADER_THREADS",
         "TEST.LOADER_THREADS",
         "VIS.MAX_IMAGES",
@@ -69,6 +77,7 @@ def _check_ranges(cfg: CfgNode) -> None:
     ):
         _at_least(cfg, key, 0)
     for key in (
+        "SOLVER.MOMENTUM",
         "TRAIN.FLIP_PROB",
         "VIS.VIS_TH",
         "RPN.NMS_THRESH",

@@ -11,7 +11,8 @@ def add_rcnn_cfg(node: CfgNode) -> None:
     node.MODEL = CfgNode()
     # Model family; "generalized_rcnn" is the only one.
     node.MODEL.TYPE = "generalized_rcnn"
-    # Registered trunk: resnet{18,34,50,101,152}_1x64d (He et al. 2016; stride in the 3x3).
+    # Registered trunk: resnet{18,34,50,101,152}_1x64d (He et al. 2016; stride in the 3x3), or
+    # resnet18_1x32d, the smallest at half width.
     node.MODEL.CONV_BODY = "resnet50_1x64d"
     # Number of classes with the background (class 0); -1 takes it from the data sets.
     node.MODEL.NUM_CLASSES = -1

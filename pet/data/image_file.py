@@ -46,5 +46,8 @@ def _is_truncated(data: bytes) -> bool:
     # Segments before the scan are stepped over: a thumbnail inside one has an end mark of its own.
     place = len(_JPEG_START)
     while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if data[place + 1 : place + 2] == b"\xff":
+            place += 1  # any number of these bytes may stand before a mark
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return data.find(_JPEG_END, place) < 0

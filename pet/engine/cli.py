@@ -16,7 +16,13 @@ _USERS_ERRORS = (
     KeyError,
     TypeError,
     FloatingPointError,
+    OSError,
+)
+_FILE_ERRORS = (
     FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
     PermissionError,
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -63,9 +69,9 @@ def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
 def run_tool(main: Callable[[], None]) -> None:
     """Run the ``main`` of a tool; what its user did wrong ends it with one line and status 2.
 
-    That is a ValueError, KeyError, TypeError or FloatingPointError which Pet itself raised, and any
-    missing or forbidden file. Every other error is a bug and keeps its traceback, and with
-    PET_TRACEBACK=1 in the environment all do.
+    That is a ValueError, KeyError, TypeError, FloatingPointError or OSError which Pet itself
+    raised, and any path that is missing, forbidden, or in the way. Every other error is a bug and
+    keeps its traceback, and with PET_TRACEBACK=1 in the environment all do.
     """
     try:
         main()
@@ -86,7 +92,7 @@ def _traceback_of(error: Exception) -> str:
 
 def _is_users(error: Exception, text: str) -> bool:
     """Whether Pet raised ``error`` on purpose, or a file is not to be had."""
-    if isinstance(error, FileNotFoundError | PermissionError):
+    if isinstance(error, _FILE_ERRORS):
         return True
     frames = _FRAME.findall(text)
     if not frames:

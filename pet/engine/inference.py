@@ -118,9 +118,18 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -
 def _test_spawned(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -> None:
     """Do the part of a process that Pet started itself."""
     setup_logging(rank=rank)
-    _test_part(
-        rank, world_size, cfg, torch.device("cuda", rank) if device.type == "cuda" else device
-    )
+    if device.type == "cuda":
+        device = _device_of(rank, device)
+        # Otherwise the loader, which pins memory, would take up room on the first GPU as well.
+        torch.cuda.set_device(device)
+    _test_part(rank, world_size, cfg, device)
+
+
+def _device_of(rank: int, device: torch.device) -> torch.device:
+    """Return the GPU of process ``rank``: the one that DEVICE names, or each in turn."""
+    if device.index is not None:
+        return device
+    return torch.device("cuda", rank % torch.cuda.device_count())
 
 
 def _results(

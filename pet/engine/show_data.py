@@ -33,7 +33,12 @@ def show_training_data(count: int, folder: Path, say: Say = print, cfg: CfgNode 
 
 
 def show_test_data(count: int, folder: Path, say: Say = print, cfg: CfgNode = cfg) -> None:
-    """Write the first ``count`` images of each test set as the network gets them."""
+    """Write the first ``count`` images of each test set as the network gets them.
+
+    Raises ValueError where ``TEST.DATASETS`` names none.
+    """
+    if not cfg.TEST.DATASETS:
+        raise ValueError("TEST.DATASETS names no data set to show, such as coco_2017_val")
     for name in cfg.TEST.DATASETS:
         drawn = 0
         dataset = build_dataset((name,), is_train=False, cfg=cfg)

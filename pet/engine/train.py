@@ -84,9 +84,6 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     _check_start(cfg, resumes)
     datasets = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
     set_num_classes(cfg, resolve_num_classes(datasets, cfg))
-    if comm.is_main_process():
-        with atomic_path(folder / "config.yaml") as path:
-            path.write_text(cfg.dump(), encoding="utf-8")
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(datasets.class_names)}")
 
     seed_all(cfg.SEED)
@@ -108,6 +105,10 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     loader = make_train_data_loader(
         datasets, is_distributed=comm.is_distributed(), start_iter=scheduler.iteration, cfg=cfg
     )
+    if comm.is_main_process():
+        # Only now: a run that is refused leaves the config of the folder's earlier run alone.
+        with atomic_path(folder / "config.yaml") as path:
+            path.write_text(cfg.dump(), encoding="utf-8")
     logging_rank("Training starts !")
     with build_logger(config_name, scheduler.iteration, cfg) as logger:
         train(

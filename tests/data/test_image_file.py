@@ -58,6 +58,13 @@ def test_exif_orientation_is_not_applied(tmp_path):
     assert read_image(path).shape == (40, 60, 3)
 
 
+def test_fill_bytes_before_a_mark_are_fine(tmp_path):
+    path = _file(tmp_path, "a.jpg")
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xff" + data[2:])
+    assert read_image(path).shape == PICTURE.shape
+
+
 def test_bytes_behind_the_end_are_fine(tmp_path):
     path = _file(tmp_path, "a.jpg")
     path.write_bytes(path.read_bytes() + b"trailing")

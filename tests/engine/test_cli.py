@@ -9,6 +9,7 @@ from pet.config import freeze, merge_cfg_from_list
 from pet.data.image_file import read_image
 from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.launch import ChildError
+from pet.engine.logging_setup import setup_logging
 
 
 def one_line_of(capsys, main) -> str:
@@ -43,6 +44,11 @@ def test_what_the_user_did_wrong_is_one_line(capsys, fresh_cfg, tmp_path):
     assert "SOLVER.BASE_LR must be" in one_line_of(capsys, lambda: freeze(fresh_cfg))
     assert "no image file" in one_line_of(capsys, lambda: read_image(tmp_path / "a.jpg"))
     assert "a.jpg" in one_line_of(capsys, (tmp_path / "a.jpg").read_bytes)
+
+
+def test_what_lies_in_the_way_is_one_line(capsys, tmp_path):
+    (tmp_path / "run").write_text("a file")
+    assert "run" in one_line_of(capsys, lambda: setup_logging(tmp_path / "run"))
 
 
 def test_pet_traceback_shows_where(monkeypatch, fresh_cfg):

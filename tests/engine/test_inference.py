@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pet.engine.inference import run_test
+from pet.engine.inference import _device_of, run_test
 from pet.engine.logging_setup import close_logging
 from pet.modeling.build import build_model
 from pet.utils.seed import seed_all
@@ -57,6 +57,13 @@ def test_one_and_two_processes_write_equal_bytes(folder):
     run_test(tiny_cfg(folder, TEST__IMS_PER_GPU=2), nproc=2)
     assert (results(folder, "bbox"), results(folder, "segm")) == one
     assert not list((folder / "run" / "test" / "shapes_val").glob("part_*"))
+
+
+def test_processes_take_the_gpus_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    every, second = torch.device("cuda"), torch.device("cuda", 1)
+    assert [_device_of(rank, every).index for rank in range(3)] == [0, 1, 0]
+    assert [_device_of(rank, second).index for rank in range(3)] == [1, 1, 1]
 
 
 def test_no_detections_score_zero(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pet.engine.show_data import describe_batch, unpadded
+from pet.engine.show_data import describe_batch, show_test_data, unpadded
 from pet.structures import Crop, ImageList, MaskCrops, Targets
 from pet.utils.opencv import cv2
 
@@ -85,3 +85,8 @@ def test_an_unknown_key_is_one_line(options, monkeypatch, capsys):
         run_visualize_data(monkeypatch, *options, "TRAIN.SCALE", 160)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: unknown config key 'TRAIN.SCALE'")
+
+
+def test_no_test_set_to_show_is_said(fresh_cfg, tmp_path):
+    with pytest.raises(ValueError, match=r"TEST\.DATASETS names no data set to show"):
+        show_test_data(1, tmp_path, cfg=fresh_cfg)

@@ -73,7 +73,9 @@ def test_a_finished_run_says_so(folder):
     cfg = tiny_cfg(folder, SOLVER__MAX_ITER=2)
     run_training("tiny.yaml", cfg)
     before = (folder / "run" / "model_latest.pth").stat().st_mtime_ns
-    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2))
+    config = (folder / "run" / "config.yaml").read_text()
+    run_training("tiny.yaml", tiny_cfg(folder, SOLVER__MAX_ITER=2, SEED=5))
+    assert (folder / "run" / "config.yaml").read_text() == config
     assert "already holds a run of 2 iterations" in (folder / "run" / "log.txt").read_text()
     assert (folder / "run" / "model_latest.pth").stat().st_mtime_ns == before
 

@@ -8,7 +8,7 @@ Uses every visible GPU, or ``--nproc`` processes. It can also be started by ``to
 
 import argparse
 
-from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.inference import run_test
 from pet.engine.launch import teardown_distributed
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Test a model of the R-CNN family.")
     parser.add_argument(
         "--nproc",
-        type=int,
+        type=positive_int,
         help="processes that share the images; default: one for each GPU, or one",
     )
     add_cfg_arguments(parser)
