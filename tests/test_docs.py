@@ -9,7 +9,10 @@ import pytest
 from pet.config import CfgNode, default_cfg
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PAGES = ["README.md", "docs/tutorial.md", "docs/tutorial.zh.md", "docs/design.md"]
+_PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("tutorial", "tutorial.zh", "design", "weights")),
+]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

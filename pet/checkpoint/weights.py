@@ -1,94 +1,61 @@
 """Loading weights into a model, with a report of what found its place and what did not."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .importers import IMPORTERS
-from .importers.torchvision import download_url
-from .torch_file import read_torch_file
+from pet.config import CfgNode
+
+from .expectations import contradictions, describe_contradictions
+from .imported import import_weights
+from .importers import download_url
+from .importers.base import describe_no_place
+from .load_report import (
+    COUNTER,
+    LoadReport,
+    Mismatch,
+    group_keys,
+    list_mismatches,
+    without_counters,
+)
 
 _logger = logging.getLogger(__name__)
 
-#: Counters that no computation of ours reads; files and models have them or not.
-_COUNTER = ".num_batches_tracked"
-#: Last layers of the heads, with outputs for each class.
-_PREDICTORS = (".cls_score.", ".bbox_pred.", ".mask_logits.")
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A weight whose shape in the file is not the model's."""
-
-    key: str
-    file_shape: tuple[int, ...]
-    model_shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.file_shape} in the file, {self.model_shape} in the model"
-
-    @property
-    def looks_like_class_count(self) -> bool:
-        """Whether only the number of outputs differs, as with a predictor of other classes."""
-        return (
-            not self.key.startswith("RPN.")
-            and any(name in self.key for name in _PREDICTORS)
-            and self.file_shape[1:] == self.model_shape[1:]
-        )
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every key of a file and of a model."""
-
-    source: str  # the file
-    format: str  # name of the importer that knew it
-    loaded: tuple[str, ...]  # model keys that now hold the file's values
-    skipped: tuple[str, ...]  # keys of the file that the model lacks
-    missing: tuple[str, ...]  # model keys that the file lacks: left as they were
-    mismatched: tuple[Mismatch, ...]  # of another shape: left as they were
-    class_names: tuple[str, ...]  # the classes that a checkpoint of Pet was trained for; or ()
-
-    def __str__(self) -> str:
-        lines = [f"weights from {self.source} ({self.format}): {_group(self.loaded, names=0)}"]
-        if self.skipped:
-            lines.append(f"  not in the model, skipped: {_group(self.skipped)}")
-        if self.missing:
-            lines.append(f"  not in the file, left at their start: {_group(self.missing)}")
-        if self.mismatched:
-            lines.append("  of another shape, left at their start:")
-            lines += _list_some(self.mismatched)
-        return "\n".join(lines)
-
 
 def load_weights(
-    model: nn.Module, path: str | Path, reinit_mismatched: bool = False, strict: bool = False
+    model: nn.Module,
+    path: str | Path,
+    reinit_mismatched: bool = False,
+    strict: bool = False,
+    cfg: CfgNode | None = None,
 ) -> LoadReport:
     """Load the file at ``path`` into ``model``, in place, log the report, and return it.
 
     The file is a checkpoint of Pet, a state dict of Pet, or one that an importer knows. To train
     from (``strict`` False), the file may hold a part of the model; ``reinit_mismatched`` leaves
     weights of another shape at their random start. To test (``strict`` True), file and model must
-    agree in every key.
+    agree in every key. Where ``cfg`` is given and says otherwise than the weights need, a warning
+    names the keys.
 
-    Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, or does not
-    fit; the model is then unchanged.
+    Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, holds what Pet
+    has no place for, or does not fit; the model is then unchanged.
     """
     key = "TEST.WEIGHTS" if strict else "TRAIN.WEIGHTS"
     require_weights(path, key)
-    content = read_torch_file(path)
-    name, state = _convert(_find_state(content, path), path)
-    names = content.get("class_names", ()) if isinstance(content, Mapping) else ()
-    report = compare(model.state_dict(), state, str(path), name, tuple(names))
+    weights = import_weights(path)
+    name = weights.format
+    if weights.no_place:
+        raise ValueError(f"{path} ({key}, {name}): {describe_no_place(weights.no_place, count=8)}")
+    report = compare(
+        model.state_dict(), weights.state, str(path), name, weights.class_names, weights.not_needed
+    )
     if not report.loaded and not report.mismatched:
         raise ValueError(
             f"nothing in {path} ({key}) is in the model: the file ({name}) has "
-            f"{_group(state)}, the model {_group(model.state_dict())}"
+            f"{group_keys(weights.state)}, the model {group_keys(model.state_dict())}"
         )
     if report.mismatched and not reinit_mismatched:
         raise ValueError(_describe_mismatches(report, key, strict))
@@ -96,8 +63,10 @@ def load_weights(
         raise ValueError(
             f"{key} is not of this model; test with the config that it was trained with\n{report}"
         )
-    copy_into(model, {k: state[k] for k in report.loaded})
+    copy_into(model, {k: weights.state[k] for k in report.loaded})
     _logger.info("%s", report)
+    if cfg is not None and (differing := contradictions(weights.expects, cfg, report.loaded)):
+        _logger.warning("%s", describe_contradictions(f"{path} ({name})", differing))
     return report
 
 
@@ -107,8 +76,12 @@ def compare(
     source: str,
     format_name: str = "Pet",
     class_names: tuple[str, ...] = (),
+    not_needed: tuple[str, ...] = (),
 ) -> LoadReport:
-    """Return how ``state``, from the file ``source``, fits ``model_state``; change neither."""
+    """Return how ``state``, from the file ``source``, fits ``model_state``; change neither.
+
+    ``not_needed`` are keys of the file that are not in ``state``, as Pet does not read them.
+    """
     shared = [key for key in model_state if key in state]
     mismatched = tuple(
         Mismatch(key, tuple(state[key].shape), tuple(model_state[key].shape))
@@ -116,12 +89,14 @@ def compare(
         if state[key].shape != model_state[key].shape
     )
     other_shape = {pair.key for pair in mismatched}
+    unknown = [key for key in state if key not in model_state]
     return LoadReport(
         source=source,
         format=format_name,
         loaded=tuple(key for key in shared if key not in other_shape),
-        skipped=_without_counters(key for key in state if key not in model_state),
-        missing=_without_counters(key for key in model_state if key not in state),
+        not_needed=(*not_needed, *(key for key in unknown if key.endswith(COUNTER))),
+        skipped=without_counters(unknown),
+        missing=without_counters(key for key in model_state if key not in state),
         mismatched=mismatched,
         class_names=class_names,
     )
@@ -149,38 +124,9 @@ def require_weights(path: str | Path, key: str) -> None:
     raise FileNotFoundError(f"there is no file {path} ({key}); {advice}")
 
 
-def _find_state(content: Any, path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict in ``content``: itself, or what lies under "model" or "state_dict"."""
-    state = content
-    if isinstance(content, Mapping):
-        for wrapper in ("model", "state_dict"):
-            if isinstance(content.get(wrapper), Mapping):
-                state = content[wrapper]
-                break
-    if not isinstance(state, Mapping):
-        raise ValueError(f"{path} holds a {type(state).__name__}; {_supported()}")
-    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f"{path} holds no tensors under {_some(map(str, state))}; {_supported()}")
-    return tensors
-
-
-def _convert(state: dict[str, Tensor], path: str | Path) -> tuple[str, dict[str, Tensor]]:
-    for importer in IMPORTERS:
-        if importer.matches(state):
-            return importer.name, importer.convert(state)
-    raise ValueError(
-        f"{path} is of a kind that Pet does not know, with {_some(state)}; {_supported()}"
-    )
-
-
-def _supported() -> str:
-    return "known are the state dicts of: " + ", ".join(importer.name for importer in IMPORTERS)
-
-
 def _describe_mismatches(report: LoadReport, key: str, strict: bool) -> str:
     lines = [f"{report.source} ({key}) does not fit the model:"]
-    lines += _list_some(report.mismatched)
+    lines += list_mismatches(report.mismatched)
     if any(pair.key.startswith("Conv_Body.") for pair in report.mismatched):
         lines.append("the trunk differs: give the MODEL.CONV_BODY that the weights are for")
         return "\n".join(lines)
@@ -200,32 +146,3 @@ def _describe_mismatches(report: LoadReport, key: str, strict: bool) -> str:
             "give TRAIN.REINIT_MISMATCHED True to start these at random, or weights that fit"
         )
     return "\n".join(lines)
-
-
-def _without_counters(keys: Iterable[str]) -> tuple[str, ...]:
-    return tuple(key for key in keys if not key.endswith(_COUNTER))
-
-
-def _group(keys: Iterable[str], names: int = 3) -> str:
-    """Return ``keys`` as counts by their first part, naming up to ``names`` of each."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(key.split(".")[0], []).append(key)
-    shown = []
-    for prefix, members in groups.items():
-        text = f"{prefix} ({len(members)})"
-        if names:
-            text += f": {', '.join(members[:names])}{', …' if len(members) > names else ''}"
-        shown.append(text)
-    return ("; " if names else ", ").join(shown) or "nothing"
-
-
-def _list_some(pairs: Sequence[Mismatch], count: int = 8) -> list[str]:
-    lines = [f"    {pair}" for pair in pairs[:count]]
-    return [*lines, f"    and {len(pairs) - count} more"] if len(pairs) > count else lines
-
-
-def _some(keys: Iterable[str], count: int = 5) -> str:
-    names = list(keys)
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return "keys " + ", ".join(names[:count]) + more if names else "no keys"

@@ -59,6 +59,13 @@ def _add_data_keys(node: CfgNode) -> None:
     node.INPUT.PIXEL_MEAN = (123.675, 116.28, 103.53)
     # Standard deviation of each channel, likewise.
     node.INPUT.PIXEL_STD = (58.395, 57.12, 57.375)
+    # How images are resized: "opencv" (by area when they shrink, else bilinear), "pil" (Pillow's
+    # antialiased bilinear; Detectron2) or "float" (bilinear, neither antialiased nor rounded to
+    # whole pixel values; torchvision).
+    node.INPUT.INTERPOLATION = "opencv"
+    # How the sides of a resized image become whole pixels: "half_up" (Detectron2) or "floor"
+    # (torchvision).
+    node.INPUT.RESIZE_ROUNDING = "half_up"
     # Batches are padded so that height and width are multiples of this, in pixels. Source: FPN's
     # coarsest stride in the trunk is 32.
     node.INPUT.SIZE_DIVISIBILITY = 32
@@ -119,8 +126,8 @@ def _add_solver_keys(node: CfgNode) -> None:
 
 def _add_train_keys(node: CfgNode) -> None:
     node.TRAIN = CfgNode()
-    # Weights to start from: ImageNet weights of the trunk with torchvision's key names, or a
-    # checkpoint of Pet. Empty: random weights.
+    # Weights to start from: ImageNet weights of the trunk (torchvision's, Detectron2's, Caffe2's),
+    # a published detector, or a checkpoint of Pet. Empty: random weights.
     node.TRAIN.WEIGHTS = ""
     # Whether a weight of another shape in TRAIN.WEIGHTS (a head for other classes) is left at its
     # random start and reported. False makes it an error.

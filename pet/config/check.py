@@ -17,7 +17,15 @@ def check_cfg(cfg: CfgNode) -> None:
 
 def _check_choices(cfg: CfgNode) -> None:
     _one_of(cfg, "INPUT.CHANNEL_ORDER", ("RGB", "BGR"))
+    _one_of(cfg, "INPUT.INTERPOLATION", ("opencv", "pil", "float"))
+    _one_of(cfg, "INPUT.RESIZE_ROUNDING", ("half_up", "floor"))
     _one_of(cfg, "MODEL.BATCH_NORM", ("freeze", "bn"))
+    _one_of(cfg, "MODEL.CLASS_LABELS", ("contiguous", "category_id"))
+    for key in ("FPN.NORM", "FAST_RCNN.NORM", "MRCNN.NORM"):
+        _one_of(cfg, key, ("none", "freeze", "bn"))
+    _one_of(cfg, "RPN.LOSS_NORMALIZER", ("batch_size", "sampled"))
+    _one_of(cfg, "MRCNN.TARGET_METHOD", ("cell_centre", "roi_align"))
+    _one_of(cfg, "MRCNN.PASTE_METHOD", ("pixel_centre", "integer_box"))
     _one_of(cfg, "SOLVER.OPTIMIZER", ("SGD", "ADAMW"))
     _one_of(cfg, "SOLVER.LR_POLICY", ("STEP", "COSINE", "POLY"))
     _one_of(cfg, "SOLVER.WARM_UP_METHOD", ("LINEAR", "CONSTANT"))
@@ -50,6 +58,8 @@ def _check_ranges(cfg: CfgNode) -> None:
         "FAST_RCNN.BATCH_SIZE_PER_IMAGE",
         "FAST_RCNN.DETECTIONS_PER_IMG",
         "FAST_RCNN.MLP_HEAD_DIM",
+        "FAST_RCNN.CONV_HEAD_DIM",
+        "RPN.NUM_CONVS",
         "MRCNN.CONV_DIM",
     ):
         _at_least(cfg, key, 1)
@@ -68,6 +78,11 @@ def _check_ranges(cfg: CfgNode) -> None:
         "TRAIN.LOADER_THREADS",
         "TEST.LOADER_THREADS",
         "VIS.MAX_IMAGES",
+        "MODEL.BATCH_NORM_EPS",
+        "FPN.ROI_RATIO_EPS",
+        "FPN.ROI_LEVEL_EPS",
+        "FAST_RCNN.MIN_SIZE",
+        "FAST_RCNN.NUM_STACKED_CONVS",
         "RPN.MIN_SIZE",
         "RPN.SMOOTH_L1_BETA",
         "FAST_RCNN.SMOOTH_L1_BETA",

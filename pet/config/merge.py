@@ -12,25 +12,47 @@ from yacs.config import CfgNode
 from .base import DATASET_TEMPLATE
 from .errors import UnknownNameError
 
+#: In a YAML file: the file that it stands on.
+BASE_KEY = "_BASE_"
+
 
 def merge_from_file(node: CfgNode, path: str | Path) -> None:
     """Merge the YAML file at ``path`` into ``node``; sets ``CKPT`` from the path where it is empty.
 
-    Raises FileNotFoundError, KeyError (unknown key), TypeError (wrong type) or ValueError (not a
-    YAML mapping, or ``node`` is frozen). ``node`` is unchanged after an error.
+    A file may stand on another: ``_BASE_`` names it, from the folder of the file itself, and what
+    the file says goes before. Raises FileNotFoundError, KeyError (unknown key), TypeError (wrong
+    type) or ValueError (not a YAML mapping, bases in a circle, or ``node`` is frozen). ``node`` is
+    unchanged after an error.
     """
-    path = Path(path)
+    _merge_triples(node, _read_file(Path(path), ()))
+    if not node.CKPT:
+        node.CKPT = str(_derived_ckpt(Path(path)))
+
+
+def _read_file(path: Path, above: tuple[Path, ...]) -> list[tuple[str, Any, str]]:
+    """Return (key, value, file) of the files that ``path`` stands on, and then its own.
+
+    ``above`` are the files that led here by their ``_BASE_``.
+    """
+    if path.resolve() in above:
+        chain = " -> ".join(map(str, (*above, path.resolve())))
+        raise ValueError(f"the configs name each other as {BASE_KEY}, in a circle: {chain}")
     if not path.is_file():
-        raise FileNotFoundError(f"no config file {path}; configs are kept under cfgs/")
+        asked = f", the {BASE_KEY} of {above[-1]}" if above else ""
+        raise FileNotFoundError(f"no config file {path}{asked}; configs are kept under cfgs/")
     text = path.read_text(encoding="utf-8")
     _refuse_repeated_keys(text, path)
     try:
         loaded = CfgNode.load_cfg(text)
     except Exception as error:
         raise ValueError(f"{path} is not a YAML file of sections and keys: {error}") from error
-    _merge_pairs(node, list(_flatten(loaded)), str(path))
-    if not node.CKPT:
-        node.CKPT = str(_derived_ckpt(path))
+    base = loaded.pop(BASE_KEY, None)
+    triples = [(key, value, str(path)) for key, value in _flatten(loaded)]
+    if base is None:
+        return triples
+    if not isinstance(base, str):
+        raise TypeError(f"{BASE_KEY} in {path} must be the path of a config file; got {base!r}")
+    return _read_file(path.parent / base, (*above, path.resolve())) + triples
 
 
 def _refuse_repeated_keys(text: str, path: Path) -> None:
@@ -54,16 +76,19 @@ def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
     """
     if len(opts) % 2:
         raise ValueError(f"the key {opts[-1]!r} has no value; give pairs: KEY VALUE KEY VALUE ...")
-    _merge_pairs(node, list(zip(opts[0::2], opts[1::2], strict=True)), "the command line")
+    pairs = zip(opts[0::2], opts[1::2], strict=True)
+    _merge_triples(node, [(key, value, "the command line") for key, value in pairs])
 
 
-def _merge_pairs(node: CfgNode, pairs: Sequence[tuple[str, Any]], source: str) -> None:
+def _merge_triples(node: CfgNode, triples: Sequence[tuple[str, Any, str]]) -> None:
+    """Set each (key, value, source) in ``node``: all of them, or, after an error, none."""
     if node.is_frozen():
+        source = triples[0][2] if triples else "it"
         raise ValueError(f"the config is frozen, so {source} comes too late; merge before freezing")
     trial = node.clone()
-    for key, value in pairs:
+    for key, value, source in triples:
         _set(trial, key, value, source)
-    for key, value in pairs:
+    for key, value, source in triples:
         _set(node, key, value, source)
 
 

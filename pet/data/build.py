@@ -8,9 +8,17 @@ from torch.utils import data as torch_data
 
 from pet.config import CfgNode, cfg
 from pet.data.catalog import find_dataset
-from pet.data.collate import TestBatch, TestCollate, TestItem, TrainBatch, TrainCollate, TrainItem
+from pet.data.collate import (
+    TestBatch,
+    TestCollate,
+    TestItem,
+    TrainBatch,
+    TrainCollate,
+    TrainItem,
+    batch_images,
+)
 from pet.data.datasets import CocoDataset, Dataset, JoinedDataset
-from pet.data.sample import make_targets
+from pet.data.sample import bare_sample, make_targets
 from pet.data.samplers import (
     Key,
     Order,
@@ -21,6 +29,8 @@ from pet.data.samplers import (
     repeat_factors,
 )
 from pet.data.transforms import RandomHorizontalFlip, Resize, Transform
+from pet.structures import ImageList
+from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import cpu_count, resolve_device
 from pet.utils.opencv import cv2
@@ -62,21 +72,42 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
         with_masks=is_train and cfg.MODEL.MASK_ON,
         filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
         max_images=files.max_images,
+        class_labels=cfg.MODEL.CLASS_LABELS,
     )
 
 
 def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
-    """Return the number of classes, with the background, that a model for ``dataset`` needs.
+    """Return the number of labels, with the background, that a model for ``dataset`` needs.
 
     Raises ValueError where ``MODEL.NUM_CLASSES`` names another number than the data set has.
     """
     if cfg.MODEL.NUM_CLASSES not in (-1, dataset.num_classes):
         raise ValueError(
             f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but data set {dataset.name!r} has "
-            f"{dataset.num_classes - 1} classes, {dataset.num_classes} with the background; "
+            f"{_describe_labels(dataset, cfg)}; "
             f"give {dataset.num_classes}, or -1 to take it from the data set"
+            f"{_hint_at_class_labels(dataset, cfg)}"
         )
     return dataset.num_classes
+
+
+def _describe_labels(dataset: Dataset, cfg: CfgNode) -> str:
+    what = "classes"
+    if cfg.MODEL.CLASS_LABELS == "category_id":
+        what = "labels, its highest category id (MODEL.CLASS_LABELS category_id)"
+    return f"{dataset.num_classes - 1} {what}, {dataset.num_classes} with the background"
+
+
+def _hint_at_class_labels(dataset: Dataset, cfg: CfgNode) -> str:
+    """Return what to say where the other ``MODEL.CLASS_LABELS`` gives ``MODEL.NUM_CLASSES``."""
+    if cfg.MODEL.CLASS_LABELS == "contiguous":
+        labels = max(dataset.category_ids, default=0)
+        remedy = "category ids, as torchvision's are, give MODEL.CLASS_LABELS category_id"
+    else:
+        labels = sum(name != UNUSED_CLASS for name in dataset.class_names)
+        remedy = "numbered without gaps, give MODEL.CLASS_LABELS contiguous"
+    fits = labels == cfg.MODEL.NUM_CLASSES - 1
+    return f"; if the labels of the model are {remedy}" if fits else ""
 
 
 class TrainItems(torch_data.Dataset[TrainItem]):
@@ -137,7 +168,7 @@ def make_train_data_loader(
         world_size,
     )
     transforms = (
-        Resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE),
+        _make_resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE, cfg),
         RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB),
     )
     return _make_loader(
@@ -163,12 +194,32 @@ def make_test_data_loader(
         comm.get_world_size() if world_size is None else world_size,
     )
     return _make_loader(
-        TestItems(dataset, (Resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE),)),
+        TestItems(dataset, _test_transforms(cfg)),
         sampler,
         TestCollate(cfg.INPUT.SIZE_DIVISIBILITY),
         cfg.TEST.LOADER_THREADS,
         cfg,
     )
+
+
+def make_test_batch(images: Sequence[np.ndarray], cfg: CfgNode = cfg) -> ImageList:
+    """Return ``images``, each (height, width, 3) uint8 BGR, resized as the test loader does it."""
+    rng = np.random.default_rng(0)
+    resized = []
+    for image in images:
+        sample = bare_sample(image)
+        for transform in _test_transforms(cfg):
+            sample = transform(sample, rng)
+        resized.append(sample.image)
+    return batch_images(resized, cfg.INPUT.SIZE_DIVISIBILITY)
+
+
+def _test_transforms(cfg: CfgNode) -> tuple[Transform, ...]:
+    return (_make_resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE, cfg),)
+
+
+def _make_resize(short_sides: Sequence[int], max_size: int, cfg: CfgNode) -> Resize:
+    return Resize(short_sides, max_size, cfg.INPUT.INTERPOLATION, cfg.INPUT.RESIZE_ROUNDING)
 
 
 def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:

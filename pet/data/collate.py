@@ -15,15 +15,16 @@ TestBatch = tuple[ImageList, list[ImageInfo]]
 
 
 def batch_images(images: Sequence[np.ndarray], divisibility: int) -> ImageList:
-    """Pad ``images``, each (height, width, 3) uint8 BGR, with zeros on the right and bottom.
+    """Pad ``images``, each (height, width, 3) BGR, with zeros on the right and bottom.
 
-    The padded sides are the least multiples of ``divisibility`` that hold every image.
+    They are uint8, or float32 where INPUT.INTERPOLATION is "float", and so is the batch. The
+    padded sides are the least multiples of ``divisibility`` that hold every image.
     """
     sizes = tuple((image.shape[0], image.shape[1]) for image in images)
     height, width = (
         -(-max(sides) // divisibility) * divisibility for sides in zip(*sizes, strict=True)
     )
-    padded = np.zeros((len(images), height, width, 3), np.uint8)
+    padded = np.zeros((len(images), height, width, 3), np.result_type(*images))
     for slot, image in zip(padded, images, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
     # The permuted view is (N, 3, H, W) and channels_last, at no cost.

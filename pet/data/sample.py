@@ -14,7 +14,7 @@ from pet.structures import ImageInfo, Mask, MaskCrops, Targets
 class Sample:
     """An image and what is annotated in it; N objects, N may be 0."""
 
-    image: np.ndarray  # (height, width, 3) uint8, BGR
+    image: np.ndarray  # (height, width, 3) BGR, 0..255: uint8, or float32 by a "float" Resize
     info: ImageInfo  # where the image came from, at its size before any transform
     boxes: Tensor  # (N, 4) float32, xyxy, in pixels of ``image``
     labels: Tensor  # (N,) int64, 1..K
@@ -24,6 +24,12 @@ class Sample:
     def size(self) -> tuple[int, int]:
         """Height and width of ``image`` in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+
+def bare_sample(image: np.ndarray) -> Sample:
+    """Return ``image`` (height, width, 3) as a sample in which nothing is annotated."""
+    info = ImageInfo(0, image.shape[0], image.shape[1], "")
+    return Sample(image, info, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
 
 
 def make_targets(sample: Sample) -> Targets:

@@ -21,6 +21,7 @@ from pet.evaluation.coco import evaluate_coco, write_metrics
 from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
+from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import cpu_count, describe_env
 from pet.visualization.draw import draw_detections, save_picture
@@ -102,7 +103,7 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -
         # same however many processes there are.
         torch.set_num_threads(cpu_count())
     model = build_model(device, cfg)
-    report = load_weights(model, _weights_file(cfg), strict=True)
+    report = load_weights(model, _weights_file(cfg), strict=True, cfg=cfg)
     for name in cfg.TEST.DATASETS:
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         _warn_of_other_classes(report.class_names, dataset)
@@ -180,7 +181,11 @@ def _score(cfg: CfgNode, world_size: int) -> None:
 def _warn_of_other_classes(trained: Sequence[str], dataset: Dataset) -> None:
     """Warn where labels mean something else here than in training: the score would be near 0."""
     pairs = zip(trained, dataset.class_names, strict=False)
-    differ = [f"{ours!r} is {theirs!r} here" for ours, theirs in pairs if ours != theirs]
+    differ = [
+        f"{ours!r} is {theirs!r} here"
+        for ours, theirs in pairs
+        if ours != theirs and UNUSED_CLASS not in (ours, theirs)
+    ]
     if differ and comm.is_main_process():
         _logger.warning(
             "the weights were trained for other classes than those of %s: %s",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pet.config import CfgNode, cfg
 from pet.data.build import build_dataset, make_test_data_loader, make_train_data_loader
@@ -71,4 +72,5 @@ def describe_batch(images: ImageList, targets: Sequence[Targets] | None = None) 
 def unpadded(images: ImageList, index: int) -> np.ndarray:
     """Return image ``index`` of a batch without its padding, (H, W, 3) uint8 BGR."""
     height, width = images.sizes[index]
-    return images.tensor[index, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
+    pixels = images.tensor[index, :, :height, :width].permute(1, 2, 0)
+    return pixels.round().to(torch.uint8).contiguous().numpy()

@@ -18,6 +18,7 @@ from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_
 from pet.modeling.build import build_model
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
+from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import describe_env, resolve_device
 from pet.utils.files import atomic_path
@@ -84,7 +85,8 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     _check_start(cfg, resumes)
     datasets = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
     set_num_classes(cfg, resolve_num_classes(datasets, cfg))
-    logging_rank(f"{len(datasets)} training images, classes: {', '.join(datasets.class_names)}")
+    names = [name for name in datasets.class_names if name != UNUSED_CLASS]
+    logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
 
     seed_all(cfg.SEED)
     model = build_model(device, cfg)
@@ -94,7 +96,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     if cfg.TRAIN.AUTO_RESUME:
         checkpointer.resume(model, optimizer, scheduler)
     if not resumes and cfg.TRAIN.WEIGHTS:
-        load_weights(model, cfg.TRAIN.WEIGHTS, cfg.TRAIN.REINIT_MISMATCHED)
+        load_weights(model, cfg.TRAIN.WEIGHTS, cfg.TRAIN.REINIT_MISMATCHED, cfg=cfg)
     if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
         logging_rank(
             f"{folder} already holds a run of {scheduler.iteration} iterations; for a new one give "

@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -16,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from pet.evaluation.ground_truth import ground_truth, make_coco, read_annotation_file
 from pet.evaluation.results import Record
+from pet.structures.labels import UNUSED_CLASS
 from pet.utils.files import atomic_path
 
 _logger = logging.getLogger(__name__)
@@ -61,22 +61,25 @@ def evaluate_coco(
     """Score result files on the images ``image_ids``, and log the figures.
 
     ``result_files`` maps "bbox" and "segm" to files in COCO's result format; class
-    ``class_names[i]`` is category ``category_ids[i]``. Raises FileNotFoundError where a file is
-    missing, and ValueError where one is malformed or speaks of images or categories that are not
-    among those to evaluate.
+    ``class_names[i]`` is category ``category_ids[i]``. One that is named ``UNUSED_CLASS`` and that
+    the annotation file lacks is no class: it has no row and counts in no mean, and detections of
+    it are passed over. Raises FileNotFoundError where a file is missing, and ValueError where one
+    is malformed or speaks of images or categories that are not among those to evaluate.
     """
     if not image_ids:
         raise ValueError(f"there are no images to evaluate in {annotation_file}")
     content = read_annotation_file(annotation_file)
     known = {category["id"] for category in content["categories"]}
-    foreign = sorted(set(category_ids) - known)
+    pairs = zip(class_names, category_ids, strict=True)
+    classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
+    foreign = sorted({c for _, c in classes} - known)
     if foreign:
         raise ValueError(f"{annotation_file} has no categories {foreign}; it has {sorted(known)}")
     metrics = {}
     for iou_type, path in result_files.items():
         truth = ground_truth(content, iou_type, image_ids)
         records = _read_results(path, iou_type, set(image_ids), set(category_ids))
-        metrics[iou_type] = _evaluate(truth, records, iou_type, class_names, category_ids)
+        metrics[iou_type] = _evaluate(truth, records, iou_type, classes)
         _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))
     return metrics
 
@@ -158,13 +161,9 @@ def _read_results(
 
 
 def _evaluate(
-    truth: COCO,
-    records: list[Record],
-    iou_type: str,
-    class_names: Sequence[str],
-    category_ids: Sequence[int],
+    truth: COCO, records: list[Record], iou_type: str, classes: Sequence[tuple[str, int]]
 ) -> CocoMetrics:
-    """Run pycocotools, and keep what it prints."""
+    """Run pycocotools on ``classes`` (name, category id), and keep what it prints."""
     if not truth.anns:
         _logger.warning("the images have no annotations, so every %s figure is -1", iou_type)
     elif not records:
@@ -177,7 +176,7 @@ def _evaluate(
         found = truth.loadRes(records) if records else make_coco([], [], [])
         evaluation = COCOeval(truth, found, iou_type)
         evaluation.params.imgIds = sorted(truth.imgs)
-        evaluation.params.catIds = sorted(category_ids)
+        evaluation.params.catIds = sorted(category for _, category in classes)
         evaluation.evaluate()
         evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()) as summary:
@@ -185,18 +184,18 @@ def _evaluate(
     figures = dict(zip(FIGURES, map(float, evaluation.stats), strict=True))
     return CocoMetrics(
         **figures,
-        per_class=_per_class(evaluation.eval["precision"], class_names, category_ids),
+        per_class=_per_class(evaluation.eval["precision"], classes),
         summary=summary.getvalue().rstrip("\n"),
     )
 
 
 def _per_class(
-    precision: np.ndarray, class_names: Sequence[str], category_ids: Sequence[int]
+    precision: np.ndarray, classes: Sequence[tuple[str, int]]
 ) -> dict[str, float | None]:
     """Return the AP of each class from (IoU, recall, class, area, detections) precisions."""
     scores: dict[str, float | None] = {}
-    order: list[Any] = sorted(category_ids)
-    for name, category in zip(class_names, category_ids, strict=True):
+    order = sorted(category for _, category in classes)
+    for name, category in classes:
         values = precision[:, :, order.index(category), 0, -1]
         key = name if name not in scores else f"{name} ({category})"
         scores[key] = float(values.mean()) if (values > -1).all() else None

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from pet.ops.masks import paste_mask
-from pet.structures import Crop, Detections
+from pet.structures import Detections
 from pet.structures.segmentation import crop_to_rle
 from pet.utils.files import atomic_path
 
@@ -38,7 +37,10 @@ def image_results(
     """Return the records of one image; "segm" is among them where there are masks.
 
     ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
-    category ``category_ids[l - 1]``. Raises ValueError where a box or a score is not a number.
+    category ``category_ids[l - 1]``. Labels that stand for no class (``MODEL.CLASS_LABELS``
+    category_id) are written like the others, under an id that no category has: what the model
+    found stays on record, and COCO's evaluation passes over it. Raises ValueError where a box or a
+    score is not a number.
     """
     detections = detections.to("cpu")
     if not (torch.isfinite(detections.boxes).all() and torch.isfinite(detections.scores).all()):
@@ -75,10 +77,8 @@ def _boxes(detections: Detections) -> Iterator[Record]:
 
 def _masks(detections: Detections) -> Iterator[Record]:
     """Yield each mask as compressed RLE, from the pixels inside its box alone."""
-    assert detections.mask_probs is not None
-    for prob, box in zip(detections.mask_probs, detections.boxes, strict=True):
-        bits, x, y = paste_mask(prob, box, detections.size)
-        yield {"segmentation": crop_to_rle(Crop(bits.byte().numpy(), x, y), detections.size)}
+    for crop in detections.mask_crops():
+        yield {"segmentation": crop_to_rle(crop, detections.size)}
 
 
 def write_shard(path: str | Path, results: Iterable[ImageResults]) -> None:

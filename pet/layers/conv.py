@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pet.layers.norm import FrozenBatchNorm2d, scale_and_shift
+from pet.layers.norm import FrozenBatchNorm2d, make_norm, scale_and_shift
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
@@ -12,15 +12,35 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     A norm with fixed statistics is folded into the weight: the map is never written to memory
     before it is normalised, and the gradient of the weight stays exact.
     """
+    # The padding of this project's convolutions is always a pair of numbers.
+    assert not isinstance(conv.padding, str) and conv.bias is None
     if isinstance(norm, FrozenBatchNorm2d) or (
         isinstance(norm, nn.BatchNorm2d) and not norm.training
     ):
         scale, shift = scale_and_shift(norm)
         weight = conv.weight * scale.reshape(-1, 1, 1, 1)
-        # The padding of this project's convolutions is always a pair of numbers.
-        assert not isinstance(conv.padding, str) and conv.bias is None
         return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
-    return norm(conv(x))
+    return norm(
+        F.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+    )
+
+
+class ConvNorm(nn.Conv2d):
+    """A convolution of odd kernel that keeps the map's size, with a norm or else a bias.
+
+    The norm is the submodule ``norm``; without one the parameters are those of ``nn.Conv2d``.
+    """
+
+    norm: nn.Module | None
+
+    def __init__(self, dim_in: int, dim_out: int, kernel: int, norm: str = "none") -> None:
+        """``norm`` as ``make_norm`` takes it, or "none"."""
+        super().__init__(dim_in, dim_out, kernel, padding=kernel // 2, bias=norm == "none")
+        self.norm = None if norm == "none" else make_norm(norm, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, dim_in, H, W) to (N, dim_out, H, W)."""
+        return super().forward(x) if self.norm is None else conv_norm(x, self, self.norm)
 
 
 def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, gain: str = "relu") -> None:

@@ -37,6 +37,6 @@ def scale_and_shift(norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[Tensor, T
     return scale, norm.bias - norm.running_mean * scale
 
 
-def make_norm(kind: str, channels: int) -> nn.Module:
-    """Return the norm layer that ``MODEL.BATCH_NORM`` names: "freeze" or "bn"."""
-    return FrozenBatchNorm2d(channels) if kind == "freeze" else nn.BatchNorm2d(channels)
+def make_norm(kind: str, channels: int, eps: float = 1e-5) -> nn.Module:
+    """Return a norm: "freeze" (fixed batch norm) or "bn"; ``eps`` is added to the variance."""
+    return FrozenBatchNorm2d(channels, eps) if kind == "freeze" else nn.BatchNorm2d(channels, eps)

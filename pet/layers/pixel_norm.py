@@ -9,7 +9,7 @@ from pet.structures import ImageList
 
 
 class PixelNorm(nn.Module):
-    """Brings uint8 BGR images into the trunk's channel order, mean 0 and deviation 1.
+    """Brings BGR images, uint8 or float32, into the trunk's channel order, mean 0, deviation 1.
 
     Mean and deviation are buffers, but not part of the state dict: the config states them.
     """

@@ -5,6 +5,7 @@ R RoIs over all images, C channels, N images.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,16 @@ from pet.ops.boxes import box_area
 _CANONICAL_SIDE, _CANONICAL_LEVEL = 224, 4
 
 
+@dataclass(frozen=True)
+class LevelRule:
+    """On which side of a boundary between two levels an RoI falls that lies on it to rounding."""
+
+    ratio_eps: float = 1e-8  # added to side / 224, before the logarithm
+    level_eps: float = 0.0  # added to the level, before it is rounded down
+
+
 class RoIPooler(nn.Module):
-    """RoIAlign (He et al. 2017; half-pixel correct) or RoIPool (Girshick 2015) over levels."""
+    """RoIAlign (He et al. 2017) or RoIPool (Girshick 2015) over levels."""
 
     def __init__(
         self,
@@ -25,12 +34,15 @@ class RoIPooler(nn.Module):
         resolution: tuple[int, int],
         sampling_ratio: int,
         spatial_scales: Sequence[float],
+        aligned: bool = True,
+        level_rule: LevelRule | None = None,
     ) -> None:
         """Build the pooler.
 
         ``method`` "ROIAlign" or "ROIPool"; ``resolution`` height and width of the grid, in cells;
         ``sampling_ratio`` points along each side of a cell, 0 for as many as it has pixels;
-        ``spatial_scales`` feature pixels per image pixel of each level, finest first, halving.
+        ``spatial_scales`` feature pixels per image pixel of each level, finest first, halving;
+        ``aligned`` whether RoIAlign takes a pixel's centre to lie half a pixel from its corner.
         """
         super().__init__()
         if method not in ("ROIAlign", "ROIPool"):
@@ -39,6 +51,8 @@ class RoIPooler(nn.Module):
         self.resolution = resolution
         self.sampling_ratio = sampling_ratio
         self.spatial_scales = tuple(spatial_scales)
+        self.aligned = aligned
+        self.level_rule = level_rule or LevelRule()
 
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Return (R, C, height, width) for ``boxes``, N x (R_n, 4) xyxy in pixels of the input.
@@ -49,7 +63,7 @@ class RoIPooler(nn.Module):
         rois = _with_image_index(boxes)
         if len(self.spatial_scales) == 1:
             return self._pool(features[0], rois, self.spatial_scales[0])
-        levels = assign_levels(rois[:, 1:], self.spatial_scales)
+        levels = assign_levels(rois[:, 1:], self.spatial_scales, self.level_rule)
         order = torch.argsort(levels, stable=True)
         all_levels = torch.arange(len(self.spatial_scales), device=levels.device)
         counts = (levels[:, None] == all_levels).sum(dim=0).tolist()  # the one wait for the device
@@ -62,14 +76,20 @@ class RoIPooler(nn.Module):
     def _pool(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
         if self.method == "ROIPool":
             return roi_pool(feature, rois, self.resolution, scale)
-        return roi_align(feature, rois, self.resolution, scale, self.sampling_ratio, aligned=True)
+        return roi_align(
+            feature, rois, self.resolution, scale, self.sampling_ratio, aligned=self.aligned
+        )
 
 
-def assign_levels(boxes: Tensor, spatial_scales: Sequence[float]) -> Tensor:
+def assign_levels(
+    boxes: Tensor, spatial_scales: Sequence[float], rule: LevelRule | None = None
+) -> Tensor:
     """Return the (R,) int64 index of the level for each of ``boxes`` (R, 4): FPN, equation 1."""
+    rule = rule or LevelRule()
     finest = round(-math.log2(spatial_scales[0]))
     side = box_area(boxes).clamp(min=0).sqrt()
-    level = torch.floor(_CANONICAL_LEVEL + torch.log2(side / _CANONICAL_SIDE + 1e-8))
+    ratio = side / _CANONICAL_SIDE + rule.ratio_eps
+    level = torch.floor(_CANONICAL_LEVEL + torch.log2(ratio) + rule.level_eps)
     return (level - finest).clamp(0, len(spatial_scales) - 1).long()
 
 

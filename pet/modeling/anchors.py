@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class AnchorGenerator(nn.Module):
     """Anchors of every size and ratio, centred at each feature pixel times the stride.
 
-    Not rounded. At a pixel the order is sizes outside, ratios inside. They are made anew for each
+    At a pixel the order is sizes outside, ratios inside. They are made anew for each
     batch, which takes a thousandth of a step: kept for every shape of batch, they would fill
     gigabytes.
     """
@@ -21,15 +21,22 @@ class AnchorGenerator(nn.Module):
         sizes: Sequence[Sequence[float]],
         ratios: Sequence[float],
         strides: Sequence[int],
+        rounded: bool = False,
+        step_from_size: bool = False,
     ) -> None:
         """Build the generator, with A = sizes of a level * ratios anchors at every pixel.
 
         ``sizes`` of each level, square roots of areas in pixels, equally many on every level;
-        ``ratios`` height / width; ``strides`` of each level, in pixels of the network input.
+        ``ratios`` height / width; ``strides`` of each level, in pixels of the network input;
+        ``rounded`` whether corners at the origin are rounded, halves to even; ``step_from_size``
+        whether anchors stand the padded image's side // the map's side apart, as torchvision has
+        it, and not their stride: the two differ where a side does not divide by the stride.
         """
         super().__init__()
         self.strides = tuple(strides)
+        self.step_from_size = step_from_size
         cells = torch.stack([_cell_anchors(level_sizes, ratios) for level_sizes in sizes])
+        cells = cells.round() if rounded else cells
         self.register_buffer("cells", cells, persistent=False)  # (levels, A, 4)
         self.num_per_pixel = cells.shape[1]
 
@@ -38,16 +45,25 @@ class AnchorGenerator(nn.Module):
 
         Float32, in pixels of the network input.
         """
+        sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         return [
-            _shifted(cells, stride, *feature.shape[-2:])
-            for cells, stride, feature in zip(self.cells, self.strides, features, strict=True)
+            _shifted(cells, step, size)
+            for cells, step, size in zip(self.cells, self._steps(sizes), sizes, strict=True)
         ]
 
+    def _steps(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the distance of rows and of columns on each of the maps of ``sizes``."""
+        if not self.step_from_size:
+            return [(stride, stride) for stride in self.strides]
+        # The padded image divides by the stride of the finest map.
+        height, width = (side * self.strides[0] for side in sizes[0])
+        return [(height // rows, width // columns) for rows, columns in sizes]
 
-def _shifted(cells: Tensor, stride: int, height: int, width: int) -> Tensor:
-    """Return the (H * W * A, 4) anchors ``cells`` (A, 4) at every pixel of a map."""
-    y = torch.arange(height, device=cells.device, dtype=torch.float32) * stride
-    x = torch.arange(width, device=cells.device, dtype=torch.float32) * stride
+
+def _shifted(cells: Tensor, step: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return the (H * W * A, 4) anchors ``cells`` (A, 4) at every pixel of a map of ``size``."""
+    y = torch.arange(size[0], device=cells.device, dtype=torch.float32) * step[0]
+    x = torch.arange(size[1], device=cells.device, dtype=torch.float32) * step[1]
     y, x = torch.meshgrid(y, x, indexing="ij")
     shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
     return (shifts + cells).reshape(-1, 4)

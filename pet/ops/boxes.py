@@ -49,10 +49,14 @@ def flip_boxes(boxes: Tensor, width: int) -> Tensor:
     return torch.stack((width - x2, y1, width - x1, y2), dim=-1)
 
 
+def smallest_side(boxes: Tensor) -> Tensor:
+    """Return the shorter side (...,) of ``boxes`` (..., 4) in pixels, or nan where not finite."""
+    return torch.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+
+
 def valid_boxes(boxes: Tensor, min_size: float = 0.0) -> Tensor:
     """Return (...,) bool: finite, not empty, and both sides at least ``min_size`` pixels."""
-    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
-    smallest = torch.minimum(width, height)
+    smallest = smallest_side(boxes)
     return torch.isfinite(boxes).all(dim=-1) & (smallest > 0) & (smallest >= min_size)
 
 

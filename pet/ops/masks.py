@@ -1,6 +1,6 @@
-"""Mask arithmetic on tensors: training targets from packed crops, predictions into pixels.
+"""Training masks sampled from packed crops.
 
-R RoIs, N masks, M the side of the mask grid.
+R RoIs, N masks.
 """
 
 import torch
@@ -48,28 +48,3 @@ def _cell_centres(low: Tensor, high: Tensor, cells: int, origin: Tensor) -> tupl
     place = low[:, None] + centre * (high - low)[:, None] - origin[:, None] - 0.5
     before = place.floor()
     return before.long(), place - before
-
-
-def paste_mask(prob: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, int, int]:
-    """Resize a mask to the pixels inside its box and threshold it at 0.5.
-
-    ``prob`` (M, M) in [0, 1]; ``box`` (4,) xyxy in pixels of an image of ``size`` (height, width).
-    The value of a pixel is interpolated at its centre, with zeros outside the grid, as detectron2
-    does it. Returns (height, width) bool of the box's pixels and the column and row of the first;
-    no pixel outside them is foreground.
-    """
-    x1, y1, x2, y2 = box.tolist()
-    columns, weight_x = _pixel_weights(x1, x2, size[1], prob)
-    rows, weight_y = _pixel_weights(y1, y2, size[0], prob)
-    return weight_y @ prob @ weight_x.T >= 0.5, columns, rows
-
-
-def _pixel_weights(low: float, high: float, limit: int, prob: Tensor) -> tuple[int, Tensor]:
-    """Return the first pixel whose centre is in [low, high], and (pixels, M) weights of cells."""
-    cells = len(prob)
-    first = min(max(int(-(-(low - 0.5) // 1)), 0), limit)
-    last = max(min(int((high - 0.5) // 1) + 1, limit), first)
-    centres = torch.arange(first, last, device=prob.device, dtype=prob.dtype) + 0.5
-    place = (centres - low) * (cells / max(high - low, 1e-6)) - 0.5
-    cell = torch.arange(cells, device=prob.device, dtype=prob.dtype)
-    return first, (1 - (place[:, None] - cell).abs()).clamp(min=0)

@@ -1,11 +1,15 @@
 """What a model found in one image."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from pet.ops.boxes import clip_boxes, scale_boxes
+from pet.ops.boxes import clip_boxes, scale_boxes, valid_boxes
+from pet.ops.paste import PASTE_METHODS
+from pet.structures.segmentation import Crop
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,13 @@ class Detections:
     labels: Tensor  # (N,) int64, 1..K
     size: tuple[int, int]  # height, width of the image, in pixels
     mask_probs: Tensor | None = None  # (N, M, M) float32, 0..1, inside each box; None: no masks
+    mask_paste: str = "pixel_centre"  # how they become pixels; see MRCNN.PASTE_METHOD
 
     def __post_init__(self) -> None:
         count = len(self.scores)
         assert self.boxes.shape == (count, 4) and self.labels.shape == (count,)
         assert self.mask_probs is None or len(self.mask_probs) == count
+        assert self.mask_paste in PASTE_METHODS, self.mask_paste
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -47,7 +53,36 @@ class Detections:
         )
 
     def resized(self, size: tuple[int, int]) -> "Detections":
-        """Return the detections in pixels of the same image at ``size`` (height, width)."""
+        """Return the detections in pixels of the same image at ``size`` (height, width).
+
+        Those whose box is empty then, once clipped to the image, are dropped (Detectron2).
+        """
         ratio_y, ratio_x = size[0] / self.size[0], size[1] / self.size[1]
         boxes = clip_boxes(scale_boxes(self.boxes, ratio_x, ratio_y), size)
-        return replace(self, boxes=boxes, size=size)
+        return replace(self, boxes=boxes, size=size)[valid_boxes(boxes)]
+
+    def mask_crops(self) -> Iterator[Crop]:
+        """Yield each mask as the pixels of its box, at the resolution of the image, on the CPU.
+
+        There must be masks: ``mask_probs`` is not None.
+        """
+        assert self.mask_probs is not None
+        paste = PASTE_METHODS[self.mask_paste]
+        for prob, box in zip(self.mask_probs.cpu(), self.boxes.cpu(), strict=True):
+            bits, x, y = paste(prob, box, self.size)
+            yield Crop(bits.byte().numpy(), x, y)
+
+    @cached_property
+    def masks(self) -> Tensor | None:
+        """(N, H, W) bool, each mask over the whole image of ``size``; None: no masks.
+
+        Drawn on first use and kept, at a byte a pixel: a hundred masks of 1333 x 800 take 107 MB.
+        To go through them one at a time without that, take ``mask_crops``.
+        """
+        if self.mask_probs is None:
+            return None
+        full = torch.zeros((len(self), *self.size), dtype=torch.bool)
+        for image, crop in zip(full, self.mask_crops(), strict=True):
+            height, width = crop.bits.shape
+            image[crop.y : crop.y + height, crop.x : crop.x + width] = torch.from_numpy(crop.bits)
+        return full.to(self.boxes.device)

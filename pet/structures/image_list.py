@@ -20,10 +20,11 @@ class ImageInfo:
 class ImageList:
     """Images as they leave the loader: unnormalised, BGR, padded on the right and bottom.
 
-    N images, H and W the padded height and width.
+    N images, H and W the padded height and width. Pixels are uint8, or float32 where
+    INPUT.INTERPOLATION is "float".
     """
 
-    tensor: Tensor  # (N, 3, H, W) uint8, 0..255, BGR, channels_last in memory
+    tensor: Tensor  # (N, 3, H, W) uint8 or float32, 0..255, BGR, channels_last in memory
     sizes: tuple[tuple[int, int], ...]  # N x (height, width) without the padding, in pixels
 
     def __post_init__(self) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pet.ops.masks import paste_mask
 from pet.structures import Crop, Detections, Targets
 from pet.utils.opencv import cv2
 from pet.visualization.labels import Color, find_font, place_labels, render_label
@@ -66,14 +65,16 @@ def draw_detections(
     picture = _enlarged(image)
     detections = detections.to("cpu")
     detections = detections[detections.scores >= threshold].resized(picture.shape[:2])
+    no_masks = (None,) * len(detections)
+    masks = no_masks if detections.mask_probs is None else detections.mask_crops()
     instances = [
-        _Instance(
-            tuple(box.tolist()),
-            f"{_readable(class_names, int(label))} {score:.2f}",
-            None if detections.mask_probs is None else _paste(detections, index),
-        )
-        for index, (box, label, score) in enumerate(
-            zip(detections.boxes, detections.labels, detections.scores.tolist(), strict=True)
+        _Instance(tuple(box), f"{_readable(class_names, label)} {score:.2f}", mask)
+        for box, label, score, mask in zip(
+            detections.boxes.tolist(),
+            detections.labels.tolist(),
+            detections.scores.tolist(),
+            masks,
+            strict=True,
         )
     ]
     return _draw(picture, instances)
@@ -123,12 +124,6 @@ def _readable(class_names: Sequence[str], label: int) -> str:
     """Return the name of a class, or its number where no font has its letters."""
     name = class_names[label - 1]
     return name if find_font(name) else f"class {label}"
-
-
-def _paste(detections: Detections, index: int) -> Crop:
-    assert detections.mask_probs is not None
-    bits, x, y = paste_mask(detections.mask_probs[index], detections.boxes[index], detections.size)
-    return Crop(bits.byte().numpy(), x, y)
 
 
 def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:

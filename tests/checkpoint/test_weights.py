@@ -11,10 +11,21 @@ import torchvision
 from torch import nn
 
 from pet.checkpoint.checkpointer import Checkpointer
+from pet.checkpoint.convert import read_foreign_weights, write_weights
+from pet.checkpoint.imported import import_weights
 from pet.checkpoint.importers import IMPORTERS
-from pet.checkpoint.importers.torchvision import download_url
 from pet.checkpoint.weights import load_weights
+from pet.modeling.build import build_model
+from tests.checkpoint.foreign_states import (
+    caffe2_trunk,
+    detectron2_detector,
+    detectron2_trunk,
+    light,
+    small_detectron2_detector,
+)
+from tests.checkpoint.foreign_states import filled as filled_shapes
 from tests.checkpoint.small_model import SmallModel, make_run
+from tests.checkpoint.small_torchvision import FAMILY, small_cfg, small_mask_rcnn
 
 
 class WithResNet(nn.Module):
@@ -57,13 +68,14 @@ def test_imagenet_weights_of_torchvision(imagenet_file, caplog):
     assert (model.Conv_Body.bn1.running_mean == 2.0).all()
     assert torch.equal(model.RPN.weight, start)
     assert report.format == "torchvision ResNet"
-    assert report.skipped == ("fc.weight", "fc.bias")
+    assert report.not_needed == ("fc.weight", "fc.bias")
+    assert report.skipped == ()
     assert report.missing == ("RPN.weight", "RPN.bias")
     assert len(report.loaded) == 120  # 20 convolutions, 20 norms of 5
     assert caplog.messages == [str(report)]
     assert str(report).splitlines() == [
         f"weights from {imagenet_file} (torchvision ResNet): Conv_Body (120)",
-        "  not in the model, skipped: fc (2): fc.weight, fc.bias",
+        "  not needed: fc.weight, fc.bias",
         "  not in the file, left at their start: RPN (2): RPN.weight, RPN.bias",
     ]
 
@@ -192,11 +204,123 @@ def test_unknown_format_names_some_keys(tmp_path):
 
 
 def test_importers_do_not_overlap():
-    resnet = torchvision.models.resnet18(weights=None).state_dict()
-    ours = SmallModel().state_dict()
-    assert [importer.matches(ours) for importer in IMPORTERS] == [True, False]
-    assert [importer.matches(resnet) for importer in IMPORTERS] == [False, True]
+    states = [
+        SmallModel().state_dict(),
+        torchvision.models.resnet18(weights=None).state_dict(),
+        light(detectron2_detector()),
+        light(detectron2_trunk()),
+        light(caffe2_trunk()),
+        small_mask_rcnn(),
+    ]
+    found = [[i.name for i in IMPORTERS if i.matches(state)] for state in states]
+    assert found == [
+        ["Pet", "original Pet"],  # nothing in their keys tells these two apart
+        ["torchvision ResNet"],
+        ["Detectron2 detector"],
+        ["Detectron2 ResNet"],
+        ["Caffe2 ResNet"],
+        ["torchvision detector"],
+    ]
     assert not any(importer.matches({}) for importer in IMPORTERS)
+
+
+# Foreign files -----------------------------------------------------------------------------------
+
+
+def write_pickle(path: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
+    arrays = {key: value.numpy() for key, value in filled_shapes(shapes).items()}
+    path.write_bytes(pickle.dumps({"model": arrays}, protocol=2))
+    return path
+
+
+class Holds(nn.Module):
+    """A model with the state dict that it is given."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.held = {key: torch.zeros(value.shape) for key, value in state.items()}
+
+    def state_dict(self):
+        return self.held
+
+
+DETECTRON2 = small_detectron2_detector()
+
+
+def test_a_detector_of_torchvision_loads_strictly(tmp_path, caplog):
+    cfg = small_cfg(tmp_path, **FAMILY)
+    torch.save(small_mask_rcnn(), tmp_path / "w.pth")
+    model = build_model(cfg=cfg)
+    report = load_weights(model, tmp_path / "w.pth", strict=True, cfg=cfg)
+    assert report.format == "torchvision detector"
+    assert (report.skipped, report.missing, report.mismatched) == ((), (), ())
+    assert set(report.loaded) == set(model.state_dict())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    expected = small_mask_rcnn()["roi_heads.mask_predictor.conv5_mask.weight"]
+    assert torch.equal(model.Mask_RCNN.predictor.deconv.weight, expected)
+
+
+def test_a_pickle_of_detectron2_loads_strictly(tmp_path):
+    path = write_pickle(tmp_path / "w.pkl", DETECTRON2 | {"pixel_mean": (3, 1, 1)})
+    state = import_weights(path).state
+    model = Holds(dict(state))
+    report = load_weights(model, path, strict=True)
+    assert report.not_needed == ("pixel_mean",)
+    assert str(report).splitlines()[1] == "  not needed: pixel_mean"
+    assert all(torch.equal(model.held[key], state[key]) for key in state)
+
+
+def test_one_warning_names_every_key_that_the_weights_need(tmp_path, fresh_cfg, caplog):
+    path = write_pickle(tmp_path / "w.pkl", DETECTRON2)
+    load_weights(Holds(dict(import_weights(path).state)), path, strict=True, cfg=fresh_cfg)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    lines = [line.strip() for line in warnings[0].splitlines()]
+    assert "INPUT.CHANNEL_ORDER: RGB in the config, BGR for these weights" in lines
+    assert "BACKBONE.STRIDE_IN_1X1: False in the config, True for these weights" in lines
+    assert "INPUT.INTERPOLATION: opencv in the config, pil for these weights" in lines
+    assert "cfgs/rcnn/detectron2/" in lines[-1]
+
+
+def test_a_trunk_warns_of_what_concerns_the_trunk_alone(tmp_path, fresh_cfg, caplog):
+    path = write_pickle(tmp_path / "w.pkl", caffe2_trunk((1, 1, 1, 1), stem=2))
+    load_weights(Holds(dict(import_weights(path).state)), path, cfg=fresh_cfg)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    keys = [line.split(":")[0].strip() for line in warning.splitlines()[1:-1]]
+    assert keys == [
+        "INPUT.CHANNEL_ORDER",
+        "INPUT.PIXEL_MEAN",
+        "INPUT.PIXEL_STD",
+        "BACKBONE.STRIDE_IN_1X1",
+    ]
+
+
+def test_a_converted_file_still_knows_what_it_needs(tmp_path, fresh_cfg, caplog):
+    path = write_pickle(tmp_path / "w.pkl", DETECTRON2)
+    write_weights(read_foreign_weights(path), tmp_path / "w.pth")
+    model = Holds(dict(import_weights(path).state))
+    load_weights(model, path, cfg=fresh_cfg)
+    load_weights(model, tmp_path / "w.pth", cfg=fresh_cfg)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert warnings[0].splitlines()[1:] == warnings[1].splitlines()[1:]
+
+
+def test_a_checkpoint_of_pet_needs_nothing(tmp_path, fresh_cfg, caplog):
+    Checkpointer(tmp_path).save(*make_run())
+    fresh_cfg.INPUT.CHANNEL_ORDER = "BGR"
+    load_weights(SmallModel(), tmp_path / "model_latest.pth", strict=True, cfg=fresh_cfg)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_has_no_place_is_refused_and_nothing_is_loaded(tmp_path, strict):
+    keypoints = {f"roi_heads.keypoint_head.conv_fcn{i}.weight": (1,) for i in range(1, 13)}
+    path = write_pickle(tmp_path / "w.pkl", DETECTRON2 | keypoints)
+    model = Holds({"Conv_Body.conv1.weight": torch.zeros(64, 3, 7, 7)})
+    with pytest.raises(ValueError, match=r"12 keys have no place in Pet .*keypoint.*and 4 more"):
+        load_weights(model, path, strict=strict)
+    assert not model.held["Conv_Body.conv1.weight"].any()
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -246,21 +370,3 @@ def test_a_missing_imagenet_file_says_where_it_is_to_be_had(tmp_path):
         load_weights(SmallModel(), tmp_path / "resnet50-0676ba61.pth")
     assert "https://download.pytorch.org/models/resnet50-0676ba61.pth" in str(caught.value)
     assert 'TRAIN.WEIGHTS "" for random weights' in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "resnet18-f37072fd.pth",
-        "resnet34-b627a593.pth",
-        "resnet50-0676ba61.pth",
-        "resnet101-63fe2227.pth",
-        "resnet152-394f9c45.pth",
-    ],
-)
-def test_download_urls(name):
-    assert download_url(name) == f"https://download.pytorch.org/models/{name}"
-
-
-def test_no_url_for_other_names():
-    assert download_url("model_latest.pth") is None

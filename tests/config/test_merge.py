@@ -273,3 +273,42 @@ def test_equal_names_in_different_sections_are_not_repeated(fresh_cfg, tmp_path)
     path.write_text("TRAIN:\n  MAX_SIZE: 4\nTEST:\n  MAX_SIZE: 5\n")
     merge_cfg_from_file(path, fresh_cfg)
     assert (fresh_cfg.TRAIN.MAX_SIZE, fresh_cfg.TEST.MAX_SIZE) == (4, 5)
+
+
+# Bases -------------------------------------------------------------------------------------------
+
+
+def test_a_file_stands_on_its_base_and_goes_before_it(fresh_cfg, tmp_path):
+    write(tmp_path, "SOLVER: {MAX_ITER: 7, BASE_LR: 0.5}\nTRAIN: {SCALES: [9]}\n", "low.yaml")
+    write(tmp_path, '_BASE_: "../low.yaml"\nSOLVER: {MAX_ITER: 8}\n', "sub/middle.yaml")
+    top = write(tmp_path, '_BASE_: "sub/middle.yaml"\nTRAIN: {MAX_SIZE: 99}\n', "top.yaml")
+    merge_cfg_from_file(top, fresh_cfg)
+    assert (fresh_cfg.SOLVER.MAX_ITER, fresh_cfg.SOLVER.BASE_LR) == (8, 0.5)
+    assert (fresh_cfg.TRAIN.SCALES, fresh_cfg.TRAIN.MAX_SIZE) == ((9,), 99)
+    assert fresh_cfg.CKPT == "ckpts/top"
+
+
+def test_a_base_that_is_not_there_is_named_with_who_asks(fresh_cfg, tmp_path):
+    top = write(tmp_path, '_BASE_: "none.yaml"\n')
+    with pytest.raises(FileNotFoundError, match=r"none\.yaml, the _BASE_ of .*some\.yaml"):
+        merge_cfg_from_file(top, fresh_cfg)
+
+
+def test_bases_in_a_circle_are_refused(fresh_cfg, tmp_path):
+    write(tmp_path, '_BASE_: "b.yaml"\n', "a.yaml")
+    write(tmp_path, '_BASE_: "a.yaml"\n', "b.yaml")
+    with pytest.raises(ValueError, match=r"in a circle: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
+        merge_cfg_from_file(tmp_path / "a.yaml", fresh_cfg)
+
+
+def test_a_base_is_a_path(fresh_cfg, tmp_path):
+    with pytest.raises(TypeError, match=r"_BASE_ in .* must be the path of a config file; got 5"):
+        merge_cfg_from_file(write(tmp_path, "_BASE_: 5\n"), fresh_cfg)
+
+
+def test_an_error_in_a_base_names_the_base_and_changes_nothing(fresh_cfg, tmp_path):
+    write(tmp_path, "SOLVER: {MAX_ITER: many}\n", "low.yaml")
+    top = write(tmp_path, '_BASE_: "low.yaml"\nSEED: 4\n')
+    with pytest.raises(TypeError, match=r"SOLVER\.MAX_ITER in .*low\.yaml"):
+        merge_cfg_from_file(top, fresh_cfg)
+    assert fresh_cfg == default_cfg()

@@ -10,6 +10,8 @@ from pet.data.build import (
     resolve_num_classes,
 )
 from pet.data.datasets import CocoDataset, JoinedDataset
+from pet.data.image_file import read_image
+from pet.data.transforms import resize_image
 from pet.utils import comm
 from tests.data.small_coco import annotation, image, write_annotations, write_images
 
@@ -95,6 +97,34 @@ def test_number_of_classes(small_cfg):
     assert resolve_num_classes(dataset, small_cfg) == 3
     small_cfg.MODEL.NUM_CLASSES = 81
     with pytest.raises(ValueError, match=r"NUM_CLASSES is 81, but .*'small' has 2 classes, 3 with"):
+        resolve_num_classes(dataset, small_cfg)
+
+
+def test_labels_that_are_category_ids(small_cfg):
+    small_cfg.MODEL.CLASS_LABELS = "category_id"
+    dataset = build_dataset("small", is_train=True, cfg=small_cfg)
+    assert dataset.category_ids == (1, 2, 3, 4, 5, 6, 7)
+    assert resolve_num_classes(dataset, small_cfg) == 8
+    for _, targets, _ in make_train_data_loader(dataset, cfg=small_cfg):
+        assert all(target.labels.tolist() == [3] for target in targets)
+    assert build_dataset("small", is_train=False, cfg=small_cfg).num_classes == 8
+    joined = build_dataset(("small", "small"), is_train=True, cfg=small_cfg)
+    assert resolve_num_classes(joined, small_cfg) == 8
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "message"),
+    [
+        ("contiguous", 8, r"2 classes, 3 with .*category ids, .*CLASS_LABELS category_id"),
+        ("category_id", 3, r"7 labels, .* 8 with .*without gaps, give MODEL.CLASS_LABELS cont"),
+        ("contiguous", 9, r"2 classes, 3 with the background; .* from the data set$"),
+        ("category_id", 9, r"7 labels, its highest .* from the data set$"),
+    ],
+)
+def test_the_other_labels_are_named_where_they_fit(small_cfg, labels, count, message):
+    small_cfg.MODEL.CLASS_LABELS, small_cfg.MODEL.NUM_CLASSES = labels, count
+    dataset = build_dataset("small", is_train=False, cfg=small_cfg)
+    with pytest.raises(ValueError, match=f"NUM_CLASSES is {count}, but .*'small' has {message}"):
         resolve_num_classes(dataset, small_cfg)
 
 
@@ -206,6 +236,33 @@ def test_test_images_at_the_test_scale(small_cfg):
     images, infos = next(iter(make_test_data_loader(dataset, cfg=small_cfg)))
     assert images.sizes == ((16, 32), (16, 24))
     assert (infos[0].height, infos[0].width) == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "rounding", "width"), [("pil", "half_up", 23), ("float", "floor", 22)]
+)
+def test_the_config_says_how_images_are_resized(small_cfg, interpolation, rounding, width):
+    small_cfg.INPUT.INTERPOLATION, small_cfg.INPUT.RESIZE_ROUNDING = interpolation, rounding
+    small_cfg.TRAIN.SCALES, small_cfg.TEST.SCALE = (15,), 15  # 12 * 15 / 8 is 22.5
+    small_cfg.TRAIN.FLIP_PROB = 0.0
+    training = build_dataset("small", is_train=True, cfg=small_cfg)
+    testing = build_dataset("small", is_train=False, cfg=small_cfg)
+    batches = [
+        *make_train_data_loader(training, cfg=small_cfg),
+        *make_test_data_loader(testing, cfg=small_cfg),
+    ]
+    seen = 0
+    for images, *_, infos in batches:
+        assert images.tensor.dtype == (torch.uint8 if interpolation == "pil" else torch.float32)
+        for pixels, size, info in zip(images.tensor, images.sizes, infos, strict=True):
+            if (info.height, info.width) != (8, 12):
+                continue
+            stored = read_image(info.file)
+            expected = resize_image(stored, (15, width), interpolation)
+            assert size == (15, width)
+            assert np.array_equal(pixels[:, :15, :width].permute(1, 2, 0).numpy(), expected)
+            seen += 1
+    assert seen > 5
 
 
 def test_more_processes_than_batches(small_cfg):

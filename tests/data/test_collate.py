@@ -28,6 +28,15 @@ def test_no_padding_where_none_is_needed():
     assert batch.tensor.shape == (1, 3, 32, 64) and batch.tensor.all()
 
 
+def test_float_images_keep_their_fractions():
+    images = [np.full((2, 3, 3), 1.25, np.float32), np.full((4, 2, 3), 255, np.float32)]
+    batch = batch_images(images, 4)
+    assert batch.tensor.dtype == torch.float32
+    assert batch.tensor[0, 1].tolist() == [[1.25] * 3 + [0]] * 2 + [[0] * 4] * 2
+    assert batch.tensor[1, 2].tolist() == [[255, 255, 0, 0]] * 4
+    assert batch.tensor.is_contiguous(memory_format=torch.channels_last)
+
+
 def _item(image_id):
     targets = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), (2, 2), image_id)
     return np.zeros((2, 2, 3), np.uint8), targets, ImageInfo(image_id, 2, 2, "")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pet.layers.conv import conv_norm, init_conv
+from pet.layers.conv import ConvNorm, conv_norm, init_conv
 from pet.layers.norm import FrozenBatchNorm2d
 from tests.layers.random_norm import randomise_norms
 
@@ -80,3 +80,25 @@ def test_weights_are_drawn_for_what_follows():
     init_conv(conv, gain="linear")  # uniform within sqrt(3 / (64 * 3 * 3))
     assert conv.weight.abs().max().item() == pytest.approx((3 / 576) ** 0.5, rel=0.01)
     init_conv(nn.Conv2d(4, 4, 1, bias=False))
+
+
+@pytest.mark.parametrize("norm", ["none", "freeze", "bn"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_convolution_with_its_norm_inside(norm, kernel):
+    torch.manual_seed(0)
+    layer = ConvNorm(4, 6, kernel, norm).eval()
+    randomise_norms(layer)
+    plain = nn.Conv2d(4, 6, kernel, padding=kernel // 2, bias=norm == "none")
+    plain.load_state_dict({k: v for k, v in layer.state_dict().items() if "norm." not in k})
+    x = torch.randn(2, 4, 5, 7)
+    wanted = plain(x) if norm == "none" else layer.norm(plain(x))
+    torch.testing.assert_close(layer(x), wanted)
+    assert (layer.bias is None) == (norm != "none")
+
+
+def test_a_batch_norm_inside_is_trained():
+    torch.manual_seed(0)
+    layer = ConvNorm(4, 6, 3, "bn")
+    out = layer(torch.randn(8, 4, 5, 7) * 3 + 1)
+    torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(6), atol=1e-5, rtol=0)
+    assert layer.norm.running_mean.abs().sum() > 0

@@ -27,8 +27,23 @@ def test_channels_by_hand(order, channels):
     assert x[0, :, 2, 3].tolist() == channels
 
 
-def test_padding_is_zero_behind_the_norm():
-    images = batch_images([image(3, 6, 50, 100, 200), image(5, 4, 0, 0, 0)], 8)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_it_is_the_norm_of_images_in_0_to_1(order, dtype):
+    picture = (255 * np.random.default_rng(0).random((5, 7, 3))).astype(dtype)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    x = PixelNorm(order, (255 * mean).tolist(), (255 * std).tolist())(batch_images([picture], 8))
+    channels = picture[:, :, ::-1] if order == "RGB" else picture
+    expected = torch.from_numpy((channels / 255.0 - mean) / std).permute(2, 0, 1)
+    assert x.dtype == torch.float32
+    torch.testing.assert_close(x[0, :, :5, :7].double(), expected, rtol=1e-6, atol=1e-6)
+    assert not x[0, :, 5:].any() and not x[0, :, :, 7:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_padding_is_zero_behind_the_norm(dtype):
+    pictures = [image(3, 6, 50, 100, 200), image(5, 4, 0, 0, 0)]
+    images = batch_images([picture.astype(dtype) for picture in pictures], 8)
     x = PixelNorm("RGB", MEAN, STD)(images)
     assert x.shape == (2, 3, 8, 8)
     first, second = (x != 0).any(dim=1)
@@ -36,9 +51,10 @@ def test_padding_is_zero_behind_the_norm():
     assert second[:5, :4].all() and second.sum() == 5 * 4  # a black pixel is not 0
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
-def test_the_result_is_channels_last_and_the_images_unchanged(order):
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+def test_the_result_is_channels_last_and_the_images_unchanged(order, dtype):
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(dtype)
     channels_last = batch_images([picture], 8)
     contiguous = ImageList(channels_last.tensor.contiguous(), channels_last.sizes)
     norm = PixelNorm(order, MEAN, STD)

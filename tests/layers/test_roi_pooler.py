@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align, roi_pool
+from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 
-from pet.layers.roi_pooler import RoIPooler, assign_levels
+from pet.layers.roi_pooler import LevelRule, RoIPooler, assign_levels
 
 SCALES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
@@ -122,3 +122,35 @@ def test_one_level_takes_every_roi():
 def test_an_unknown_method_says_what_there_is():
     with pytest.raises(ValueError, match=r"'RoIAlign'.*choose from ROIAlign, ROIPool"):
         RoIPooler("RoIAlign", (7, 7), 2, SCALES)
+
+
+@pytest.mark.parametrize(
+    ("side", "level_eps", "level"),
+    [
+        # Below 224 by a part in a million the level is 4 - 1.44e-6 (1 / ln 2 = 1.44).
+        (224 * (1 - 1e-6), 0.0, 1),
+        (224 * (1 - 1e-6), 1e-6, 1),
+        (224 * (1 - 5e-7), 1e-6, 2),
+        (224 * (1 - 5e-7), 0.0, 1),
+    ],
+)
+def test_an_eps_on_the_level_moves_its_boundary(side, level_eps, level):
+    # In float64: in float32 a level of 4 has steps of 5e-7.
+    box = torch.tensor([[0.0, 0.0, side, side]], dtype=torch.float64)
+    assert assign_levels(box, SCALES, LevelRule(0.0, level_eps)).tolist() == [level]
+
+
+def test_unaligned_pooling_is_torchvisions():
+    features, boxes = pyramid(), mixed_boxes()
+    theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], (7, 5), 2)
+    named = {str(level): feature for level, feature in enumerate(features[:4])}
+    pooler = RoIPooler("ROIAlign", (7, 5), 2, SCALES, False, LevelRule(0.0, 1e-6))
+    assert torch.equal(pooler(features, boxes), theirs(named, boxes, [(512, 512)] * 2))
+
+
+def test_unaligned_pooling_reads_half_a_pixel_further():
+    stride = 4
+    ramp = (torch.arange(32.0) + 0.5) * stride
+    pooler = RoIPooler("ROIAlign", (2, 4), 2, (1 / stride,), aligned=False)
+    pooled = pooler([ramp.expand(1, 1, 32, 32)], [torch.tensor([[20.0, 30.0, 60.0, 90.0]])])
+    torch.testing.assert_close(pooled[0, 0], torch.tensor([27.0, 37.0, 47.0, 57.0]).expand(2, 4))

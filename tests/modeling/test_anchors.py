@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator as TorchvisionAnchors
@@ -66,3 +67,29 @@ def test_anchors_follow_the_size_of_the_maps_and_keep_nothing():
     assert torch.equal(small, again)
     assert generator.state_dict() == {}
     assert generator.to("meta")(maps((2, 3)))[0].device.type == "meta"
+
+
+@pytest.mark.parametrize("side", [(64, 96), (800, 1088), (96, 352)])
+def test_rounded_anchors_a_part_of_the_image_apart_are_torchvisions(side):
+    """800 / 32 is odd: P6 has 13 rows, which torchvision sets 800 // 13 = 61 pixels apart."""
+    sizes, strides = ((32,), (64,), (128,), (256,), (512,)), (4, 8, 16, 32, 64)
+    features = maps(*(tuple(-(-length // stride) for length in side) for stride in strides))
+    images = ImageList(torch.zeros(2, 3, *side), [side] * 2)
+    theirs = TorchvisionAnchors(sizes, (RATIOS,) * 5)(images, features)[0]
+    generator = AnchorGenerator(sizes, RATIOS, strides, rounded=True, step_from_size=True)
+    assert torch.equal(torch.cat(generator(features)), theirs)
+
+
+def test_a_step_taken_from_the_sizes_by_hand():
+    generator = AnchorGenerator([(8,), (8,)], (1.0,), (4, 8), step_from_size=True)
+    _, coarse = generator(maps((10, 14), (3, 4)))  # 40 x 56 pixels: 40 // 3 and 56 // 4
+    centres = ((coarse[:, :2] + coarse[:, 2:]) / 2).reshape(3, 4, 2)
+    assert centres[:, 0, 1].tolist() == [0, 13, 26]
+    assert centres[0, :, 0].tolist() == [0, 14, 28, 42]
+
+
+def test_corners_are_rounded_by_hand():
+    generator = AnchorGenerator([(32,)], (0.5, 1.0), (4,), rounded=True)
+    [anchors] = generator(maps((1, 1)))
+    # 16 * sqrt(2) = 22.63 and 8 * sqrt(2) = 11.31.
+    assert anchors.tolist() == [[-23, -11, 23, 11], [-16, -16, 16, 16]]

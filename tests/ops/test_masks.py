@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from pet.ops.masks import paste_mask, sample_crops
+from pet.ops.masks import sample_crops
 from pet.structures import Crop, MaskCrops
 
 
@@ -74,43 +74,3 @@ def _grid_sample(image, columns, rows):
     y, x = torch.meshgrid(rows * 2 - 1, columns * 2 - 1, indexing="ij")
     grid = torch.stack((x, y), dim=-1)[None].float()
     return grid_sample(image, grid, padding_mode="zeros", align_corners=False)[0, 0]
-
-
-def _paste(prob, box, size):
-    pasted, x, y = paste_mask(torch.tensor(prob), torch.tensor(box, dtype=torch.float32), size)
-    full = torch.zeros(size, dtype=torch.bool)
-    full[y : y + pasted.shape[0], x : x + pasted.shape[1]] = pasted
-    return full
-
-
-def test_pasting_by_hand():
-    pasted = _paste([[1.0, 0.0], [1.0, 0.0]], (1, 1, 5, 3), (4, 6))
-    # Cell centres at x = 2 and 4: the column centred at 2.5 holds 0.75, that at 3.5 only 0.25; at
-    # 1.5, a quarter cell before the first centre, 0.75 is left and 0.25 of it fades to zero.
-    assert pasted.int().tolist() == [[0] * 6, [0, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0] * 6]
-
-
-def test_pasting_over_the_edges_and_outside():
-    ones = [[1.0] * 4] * 4
-    assert _paste(ones, (-4, -4, 4, 4), (6, 6)).int().sum() == 16
-    assert _paste(ones, (-100, -100, 100, 100), (6, 7)).all()
-    for box in ((8, 8, 9, 9), (-9, -9, -8, -8), (2.6, 2.6, 2.9, 2.9), (3, 3, 3, 3)):
-        assert not _paste(ones, box, (6, 6)).any()
-
-
-def test_pasting_equals_grid_sample_over_the_image():
-    generator = torch.Generator().manual_seed(0)
-    size, ties = (30, 40), 0
-    for _ in range(60):
-        prob = torch.rand(28, 28, generator=generator)
-        x1, y1, width, height = (torch.rand(4, generator=generator) * 40 - 5).tolist()
-        box = (x1, y1, x1 + abs(width) + 0.2, y1 + abs(height) + 0.2)
-        columns = (torch.arange(size[1]) + 0.5 - box[0]) / (box[2] - box[0])
-        rows = (torch.arange(size[0]) + 0.5 - box[1]) / (box[3] - box[1])
-        expected = _grid_sample(prob[None, None], columns, rows)
-        # Half a cell around the box still holds a share of the border cells; no such pixel counts.
-        inside = ((rows >= 0) & (rows <= 1))[:, None] & ((columns >= 0) & (columns <= 1))
-        differs = _paste(prob.tolist(), box, size) != ((expected >= 0.5) & inside)
-        ties += int(differs.sum())
-        assert ((expected[differs] - 0.5).abs() < 1e-4).all()
-    assert ties < 10

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from pet.ops.paste import paste_integer_box, paste_pixel_centre
 from pet.structures import Detections
 
 
@@ -28,12 +32,15 @@ def test_the_fields_must_agree():
         Detections(found.boxes, found.scores, found.labels[:2], (30, 40))
     with pytest.raises(AssertionError):
         Detections(found.boxes, found.scores, found.labels, (30, 40), found.mask_probs[:1])
+    with pytest.raises(AssertionError, match="pixel_center"):
+        replace(found, mask_paste="pixel_center")
 
 
 @pytest.mark.parametrize("index", [torch.tensor([True, False, True]), torch.tensor([0, 2])])
 def test_indexing_picks_from_every_field(index):
-    picked = detections()[index]
+    picked = replace(detections(), mask_paste="integer_box")[index]
     assert len(picked) == 2
+    assert picked.mask_paste == "integer_box"
     assert picked.scores.tolist() == pytest.approx([0.9, 0.1])
     assert picked.labels.tolist() == [2, 2]
     assert picked.boxes[1].tolist() == [1.0, 1.0, 2.0, 2.0]
@@ -57,6 +64,82 @@ def test_resizing_maps_boxes_to_the_other_image_and_clips_them():
         [3.0, 2.0, 6.0, 4.0],
     ]
     assert torch.equal(resized.mask_probs, detections().mask_probs)  # they belong to the box
+
+
+def test_resizing_drops_what_is_empty_then():
+    found = Detections(
+        # Empty at once, outside the image to the right, kept, one axis below the image, kept.
+        boxes=torch.tensor(
+            [
+                [5.0, 5.0, 5.0, 9.0],
+                [40.0, 3.0, 44.0, 9.0],
+                [1.0, 2.0, 3.0, 4.0],
+                [3.0, 30.0, 9.0, 31.0],
+                [-9.0, -9.0, 0.1, 0.1],
+            ]
+        ),
+        scores=torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]),
+        labels=torch.tensor([1, 2, 3, 4, 5]),
+        size=(30, 40),
+        mask_probs=torch.arange(5.0)[:, None, None].expand(5, 2, 2) / 5,
+        mask_paste="integer_box",
+    )
+    resized = found.resized((60, 80))
+    assert resized.labels.tolist() == [3, 5]
+    assert resized.scores.tolist() == pytest.approx([0.7, 0.5])
+    assert resized.boxes.tolist() == [[2.0, 4.0, 6.0, 8.0], pytest.approx([0.0, 0.0, 0.2, 0.2])]
+    assert resized.mask_probs[:, 0, 0].tolist() == pytest.approx([0.4, 0.8])
+    assert resized.mask_paste == "integer_box"
+
+
+def random_masks(method: str) -> Detections:
+    generator = torch.Generator().manual_seed(0)
+    return Detections(
+        boxes=torch.tensor(
+            [[3.0, 4.0, 20.5, 18.25], [-5.0, 10.0, 50.0, 40.0], [7.0, 7.0, 7.1, 7.1]]
+        ),
+        scores=torch.tensor([0.9, 0.8, 0.7]),
+        labels=torch.tensor([1, 1, 2]),
+        size=(30, 40),
+        mask_probs=torch.rand(3, 14, 14, generator=generator),
+        mask_paste=method,
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "paste"), [("pixel_centre", paste_pixel_centre), ("integer_box", paste_integer_box)]
+)
+def test_masks_are_pasted_as_they_say(method, paste):
+    found = random_masks(method)
+    crops = list(found.mask_crops())
+    assert found.masks.shape == (3, 30, 40) and found.masks.dtype == torch.bool
+    for index, (crop, mask) in enumerate(zip(crops, found.masks, strict=True)):
+        bits, x, y = paste(found.mask_probs[index], found.boxes[index], (30, 40))
+        assert crop.bits.dtype == np.uint8 and (crop.x, crop.y) == (x, y)
+        assert np.array_equal(crop.bits, bits.numpy())
+        inside = mask[y : y + bits.shape[0], x : x + bits.shape[1]]
+        assert torch.equal(inside, bits) and mask.sum() == bits.sum()
+    assert found.masks.sum() > 200
+
+
+def test_the_two_ways_of_pasting_differ():
+    assert not torch.equal(random_masks("pixel_centre").masks, random_masks("integer_box").masks)
+
+
+def test_masks_are_drawn_once_and_belong_to_their_detections():
+    found = random_masks("pixel_centre")
+    assert found.masks is found.masks
+    second = found[torch.tensor([1])]
+    assert torch.equal(second.masks, found.masks[1:2])
+    assert found.resized((60, 80)).masks.shape == (3, 60, 80)
+
+
+def test_there_are_no_masks_without_their_probabilities():
+    assert detections(with_masks=False).masks is None
+    assert none_found().masks is None
+    nothing = detections()[torch.zeros(3, dtype=torch.bool)]
+    assert nothing.masks.shape == (0, 30, 40) and nothing.masks.dtype == torch.bool
+    assert list(nothing.mask_crops()) == []
 
 
 def test_nothing_found_stays_right():

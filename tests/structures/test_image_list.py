@@ -31,9 +31,11 @@ def test_moving_makes_a_new_batch():
     assert moved.sizes == images.sizes
 
 
-def test_moving_keeps_the_memory_order():
-    tensor = torch.zeros(2, 8, 8, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_moving_keeps_the_type_and_the_memory_order(dtype):
+    tensor = torch.zeros(2, 8, 8, 3, dtype=dtype).permute(0, 3, 1, 2)
     moved = ImageList(tensor, ((8, 8), (8, 8))).to("cpu")
+    assert moved.tensor.dtype == dtype
     assert moved.tensor.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -1,24 +1,48 @@
 """Foreign formats of weights: one file a format, tried in order."""
 
-from typing import Protocol
+from collections.abc import Mapping
 
 from torch import Tensor
 
+from . import caffe2, torchvision
+from .base import Converted, Importer
+from .caffe2 import Caffe2Importer
+from .detectron2 import Detectron2DetectorImporter, Detectron2TrunkImporter
 from .pet import PetImporter
-from .torchvision import TorchvisionResNetImporter
+from .pet_legacy import PetLegacyImporter
+from .torchvision import TorchvisionDetectorImporter, TorchvisionResNetImporter
+
+#: Pet's own files come before those of the original Pet, which look much the same.
+IMPORTERS: tuple[Importer, ...] = (
+    PetImporter(),
+    TorchvisionResNetImporter(),
+    TorchvisionDetectorImporter(),
+    Detectron2DetectorImporter(),
+    Detectron2TrunkImporter(),
+    Caffe2Importer(),
+    PetLegacyImporter(),
+)
 
 
-class Importer(Protocol):
-    """Recognises one format by the keys of its state dict, and renames them to Pet's."""
+def find_importer(state: Mapping[str, Tensor], family: str = "") -> Importer | None:
+    """Return the first importer that knows the keys of ``state``, of ``family`` where it is given.
 
-    #: What the format is called in messages.
-    name: str
-
-    def matches(self, state: dict[str, Tensor]) -> bool:
-        """Whether ``state`` is of this format."""
-
-    def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return ``state`` with Pet's keys; a key that has no place in Pet keeps its name."""
+    None where there is no such importer.
+    """
+    for importer in IMPORTERS:
+        if family in ("", importer.family) and importer.matches(state):
+            return importer
+    return None
 
 
-IMPORTERS: tuple[Importer, ...] = (PetImporter(), TorchvisionResNetImporter())
+def download_url(file_name: str) -> str | None:
+    """Return where the published file of this name is to be had, or None where it is unknown."""
+    return {**torchvision.DOWNLOADS, **caffe2.DOWNLOADS}.get(file_name)
+
+
+def known_formats() -> str:
+    """Return a sentence that names all formats."""
+    return "known are the state dicts of: " + ", ".join(importer.name for importer in IMPORTERS)
+
+
+__all__ = ["IMPORTERS", "Converted", "Importer", "download_url", "find_importer", "known_formats"]

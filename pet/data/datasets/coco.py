@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pet.data.datasets.coco_file import CocoFile, Entry, read_coco_file, shorten
+from pet.data.datasets.labels import label_categories
 from pet.data.image_file import read_image
 from pet.data.sample import Sample
 from pet.structures import BitMask, ImageInfo, Mask, PolygonMask
@@ -40,19 +41,21 @@ class CocoDataset:
         with_masks: bool = False,
         filter_empty: bool = False,
         max_images: int = 0,
+        class_labels: str = "contiguous",
     ) -> None:
         """Read the file ``annotations``; pictures under the folder ``images`` are read later.
 
         ``with_masks``: keep the segmentations. ``filter_empty``: leave out images with nothing to
         train on. ``max_images``: only the first so many images by id, before that; 0 for all.
-        Without ``is_train`` there are all images and no annotations. Raises FileNotFoundError or
-        ValueError naming the file, and ValueError where nothing is left to train on.
+        ``class_labels``: what labels stand for, as in ``label_categories``; with "category_id",
+        ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. Without ``is_train`` there
+        are all images and no annotations. Raises FileNotFoundError or ValueError naming the file,
+        and ValueError where nothing is left to train on.
         """
         file = read_coco_file(annotations)
         self.name = name
         self.annotation_file = str(annotations)
-        self.category_ids = tuple(int(category["id"]) for category in file.categories)
-        self.class_names = tuple(str(category["name"]) for category in file.categories)
+        self.category_ids, self.class_names = label_categories(file, class_labels)
         self.dropped: dict[int, int] = {}
         self._folder = images
         self._with_masks = with_masks
@@ -69,7 +72,7 @@ class CocoDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes with the background."""
+        """Number of labels with the background, and with those that stand for no class."""
         return len(self.class_names) + 1
 
     def __len__(self) -> int:

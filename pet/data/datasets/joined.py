@@ -8,6 +8,7 @@ import numpy as np
 from pet.data.datasets.coco import CocoDataset
 from pet.data.sample import Sample
 from pet.structures import ImageInfo
+from pet.structures.labels import UNUSED_CLASS
 
 
 class JoinedDataset:
@@ -56,13 +57,18 @@ class JoinedDataset:
 def _check_classes(first: CocoDataset, other: CocoDataset) -> None:
     if first.class_names == other.class_names:
         return
-    only_first = sorted(set(first.class_names) - set(other.class_names))
-    only_other = sorted(set(other.class_names) - set(first.class_names))
+    names, other_names = (
+        [name for name in part.class_names if name != UNUSED_CLASS] for part in (first, other)
+    )
+    only_first = sorted(set(names) - set(other_names))
+    only_other = sorted(set(other_names) - set(names))
     if only_first or only_other:
         difference = (
             f"only in the first: {', '.join(only_first) or 'none'}; "
             f"only in the second: {', '.join(only_other) or 'none'}"
         )
+    elif names == other_names:
+        difference = "their category ids are not the same"
     else:
         difference = "their order by category id is not the same"
     raise ValueError(

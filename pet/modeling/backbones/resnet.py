@@ -1,6 +1,7 @@
-"""ResNet trunks (He et al. 2016) with torchvision's parameter names and its stride in the 3x3."""
+"""ResNet (He et al. 2016) and ResNeXt (Xie et al. 2017) trunks with torchvision's names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,18 +12,33 @@ from pet.layers.norm import make_norm
 from pet.modeling import registry
 
 
+@dataclass(frozen=True)
+class BlockStyle:
+    """What the blocks of a trunk have in common."""
+
+    norm: str = "freeze"  # "freeze" or "bn"
+    eps: float = 1e-5  # added to the variance in each norm
+    stride_in_1x1: bool = False  # whether a bottleneck strides in its first convolution
+    groups: int = 1  # of a bottleneck's 3x3 convolution
+    group_width: int = 64  # channels of such a group in res2, were there 64 in the stem
+
+    def make_norm(self, channels: int) -> nn.Module:
+        """Return a norm of the trunk's kind."""
+        return make_norm(self.norm, channels, self.eps)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
     expansion = 1
 
-    def __init__(self, dim_in: int, width: int, stride: int, norm: str) -> None:
+    def __init__(self, dim_in: int, width: int, stride: int, style: BlockStyle) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(dim_in, width, 3, stride, 1, bias=False)
-        self.bn1 = make_norm(norm, width)
+        self.bn1 = style.make_norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = make_norm(norm, width)
-        self.downsample = _shortcut(dim_in, width, stride, norm)
+        self.bn2 = style.make_norm(width)
+        self.downsample = _shortcut(dim_in, width, stride, style)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, dim_in, H, W) to (N, width, H / stride, W / stride)."""
@@ -36,16 +52,18 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, dim_in: int, width: int, stride: int, norm: str) -> None:
+    def __init__(self, dim_in: int, width: int, stride: int, style: BlockStyle) -> None:
         super().__init__()
         dim_out = width * self.expansion
-        self.conv1 = nn.Conv2d(dim_in, width, 1, bias=False)
-        self.bn1 = make_norm(norm, width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = make_norm(norm, width)
-        self.conv3 = nn.Conv2d(width, dim_out, 1, bias=False)
-        self.bn3 = make_norm(norm, dim_out)
-        self.downsample = _shortcut(dim_in, dim_out, stride, norm)
+        inner = width * style.group_width // 64 * style.groups
+        first, second = (stride, 1) if style.stride_in_1x1 else (1, stride)
+        self.conv1 = nn.Conv2d(dim_in, inner, 1, first, bias=False)
+        self.bn1 = style.make_norm(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, second, 1, groups=style.groups, bias=False)
+        self.bn2 = style.make_norm(inner)
+        self.conv3 = nn.Conv2d(inner, dim_out, 1, bias=False)
+        self.bn3 = style.make_norm(dim_out)
+        self.downsample = _shortcut(dim_in, dim_out, stride, style)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, dim_in, H, W) to (N, 4 * width, H / stride, W / stride)."""
@@ -65,26 +83,27 @@ class ResNet(nn.Module):
         self,
         block: type[BasicBlock] | type[Bottleneck],
         depths: Sequence[int],
-        norm: str = "freeze",
+        style: BlockStyle | None = None,
         freeze_at: int = 0,
         width: int = 64,
     ) -> None:
         """Build the trunk.
 
-        ``depths`` blocks of each stage; ``norm`` "freeze" or "bn"; ``freeze_at`` stages that are
-        not trained, counting the stem as the first; ``width`` channels of the stem.
+        ``depths`` blocks of each stage; ``freeze_at`` stages that are not trained, counting the
+        stem as the first; ``width`` channels of the stem.
         """
         super().__init__()
+        style = style or BlockStyle()
         self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-        self.bn1 = make_norm(norm, width)
+        self.bn1 = style.make_norm(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.freeze_at = freeze_at
 
         dims = [width * 2**index * block.expansion for index in range(4)]
-        self.layer1 = _stage(block, width, dims[0], width, 1, depths[0], norm)
-        self.layer2 = _stage(block, dims[0], dims[1], width * 2, 2, depths[1], norm)
-        self.layer3 = _stage(block, dims[1], dims[2], width * 4, 2, depths[2], norm)
-        self.layer4 = _stage(block, dims[2], dims[3], width * 8, 2, depths[3], norm)
+        self.layer1 = _stage(block, width, dims[0], width, 1, depths[0], style)
+        self.layer2 = _stage(block, dims[0], dims[1], width * 2, 2, depths[1], style)
+        self.layer3 = _stage(block, dims[1], dims[2], width * 4, 2, depths[2], style)
+        self.layer4 = _stage(block, dims[2], dims[3], width * 8, 2, depths[3], style)
         self.dim_out = dims
         self.spatial_scale = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
 
@@ -122,17 +141,17 @@ def _stage(
     width: int,
     stride: int,
     depth: int,
-    norm: str,
+    style: BlockStyle,
 ) -> nn.Sequential:
-    first = block(dim_in, width, stride, norm)
-    return nn.Sequential(first, *(block(dim_out, width, 1, norm) for _ in range(depth - 1)))
+    first = block(dim_in, width, stride, style)
+    return nn.Sequential(first, *(block(dim_out, width, 1, style) for _ in range(depth - 1)))
 
 
-def _shortcut(dim_in: int, dim_out: int, stride: int, norm: str) -> nn.Sequential | None:
+def _shortcut(dim_in: int, dim_out: int, stride: int, style: BlockStyle) -> nn.Sequential | None:
     if stride == 1 and dim_in == dim_out:
         return None
     conv = nn.Conv2d(dim_in, dim_out, 1, stride, bias=False)
-    return nn.Sequential(conv, make_norm(norm, dim_out))
+    return nn.Sequential(conv, style.make_norm(dim_out))
 
 
 def _shortcut_of(x: Tensor, shortcut: nn.Sequential | None) -> Tensor:
@@ -148,8 +167,17 @@ def _build(
     depths: Sequence[int],
     cfg: CfgNode,
     width: int = 64,
+    groups: int = 1,
+    group_width: int = 64,
 ) -> ResNet:
-    return ResNet(block, depths, cfg.MODEL.BATCH_NORM, cfg.BACKBONE.FREEZE_AT, width)
+    style = BlockStyle(
+        cfg.MODEL.BATCH_NORM,
+        cfg.MODEL.BATCH_NORM_EPS,
+        cfg.BACKBONE.STRIDE_IN_1X1,
+        groups,
+        group_width,
+    )
+    return ResNet(block, depths, style, cfg.BACKBONE.FREEZE_AT, width)
 
 
 @registry.BACKBONES.register("resnet18_1x64d")
@@ -186,3 +214,9 @@ def resnet101_1x64d(cfg: CfgNode = cfg) -> ResNet:
 def resnet152_1x64d(cfg: CfgNode = cfg) -> ResNet:
     """Return the 152-layer trunk, 2048 channels at res5."""
     return _build(Bottleneck, (3, 8, 36, 3), cfg)
+
+
+@registry.BACKBONES.register("resnext101_32x8d")
+def resnext101_32x8d(cfg: CfgNode = cfg) -> ResNet:
+    """Return the 101-layer ResNeXt trunk, 32 groups of 8 channels in res2, 2048 at res5."""
+    return _build(Bottleneck, (3, 4, 23, 3), cfg, groups=32, group_width=8)

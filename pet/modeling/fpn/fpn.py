@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
-from pet.layers.conv import init_conv
+from pet.layers.conv import ConvNorm, init_conv
 from pet.modeling import registry
 
 
@@ -16,13 +16,20 @@ class FPN(nn.Module):
     ``dim_out`` is the channels of every level; ``spatial_scale`` lists the scale of P2 .. P6.
     """
 
-    def __init__(self, dim_in: Sequence[int], spatial_scale: Sequence[float], dim: int) -> None:
-        """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first."""
+    def __init__(
+        self, dim_in: Sequence[int], spatial_scale: Sequence[float], dim: int, norm: str = "none"
+    ) -> None:
+        """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first.
+
+        ``norm`` "none", "freeze" or "bn", behind each convolution.
+        """
         super().__init__()
-        self.lateral_convs = nn.ModuleList(nn.Conv2d(d, dim, 1) for d in dim_in)
-        self.output_convs = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1) for _ in dim_in)
-        for conv in (*self.lateral_convs, *self.output_convs):
+        lateral_convs = [ConvNorm(d, dim, 1, norm) for d in dim_in]
+        output_convs = [ConvNorm(dim, dim, 3, norm) for _ in dim_in]
+        for conv in (*lateral_convs, *output_convs):
             init_conv(conv, gain="linear")
+        self.lateral_convs = nn.ModuleList(lateral_convs)
+        self.output_convs = nn.ModuleList(output_convs)
         self.dim_out = dim
         self.spatial_scale = [*spatial_scale, spatial_scale[-1] / 2]
 
@@ -39,4 +46,4 @@ class FPN(nn.Module):
 @registry.FPN_BODIES.register("fpn")
 def fpn(dim_in: Sequence[int], spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> FPN:
     """Return the pyramid over a trunk's maps."""
-    return FPN(dim_in, spatial_scale, cfg.FPN.DIM)
+    return FPN(dim_in, spatial_scale, cfg.FPN.DIM, cfg.FPN.NORM)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode, cfg
-from pet.layers.roi_pooler import RoIPooler
+from pet.layers.roi_pooler import LevelRule, RoIPooler
 from pet.modeling import registry
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs
-from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes, valid_boxes
+from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes, smallest_side
 from pet.ops.losses import accuracy, cross_entropy_mean, smooth_l1_sum
 from pet.ops.nms import nms_by_group
+from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
 
 BoxWeights = tuple[float, float, float, float]
@@ -28,6 +29,7 @@ class DetectionRule:
     score_thresh: float  # a detection scores above this
     nms_thresh: float  # IoU above which the lower-scored box of a class goes
     max_per_image: int  # most detections of an image
+    min_size: float = 0.0  # least side, in pixels of the network input
 
 
 class BoxPredictor(nn.Module):
@@ -71,7 +73,7 @@ class FastRCNN(nn.Module):
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return logits (R, K + 1) and deltas (R, K + 1, 4) for ``boxes``, N x (R_n, 4)."""
         logits, deltas = self.predictor(self.head(self.pooler(features, boxes)))
-        return logits.float(), deltas.float()
+        return full_precision(logits), full_precision(deltas)
 
     def losses(
         self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
@@ -126,10 +128,11 @@ def select_detections(
     """Turn the scored boxes of one image into detections, best first.
 
     ``boxes`` (R, K + 1, 4) and ``scores`` (R, K + 1) of every class, the background first;
-    ``size`` (height, width) of the image. Boxes are clipped to it, and empty ones dropped.
+    ``size`` (height, width) of the image, to which boxes are clipped. One that is empty then is
+    still there, and may be in the way of others, where ``rule.min_size`` is 0.
     """
     boxes = clip_boxes(boxes, size)
-    candidate = (scores > rule.score_thresh) & valid_boxes(boxes)
+    candidate = (scores > rule.score_thresh) & (smallest_side(boxes) >= rule.min_size)
     candidate[:, 0] = False
     roi, label = torch.nonzero(candidate, as_tuple=True)
     boxes, scores = boxes[roi, label], scores[roi, label]
@@ -145,7 +148,14 @@ def build_fast_rcnn(
     resolution = tuple(fast.ROI_XFORM_RESOLUTION)
     head = registry.ROI_BOX_HEADS[fast.ROI_BOX_HEAD](dim_in, resolution, cfg)
     return FastRCNN(
-        RoIPooler(fast.ROI_XFORM_METHOD, resolution, fast.ROI_XFORM_SAMPLING_RATIO, spatial_scale),
+        RoIPooler(
+            fast.ROI_XFORM_METHOD,
+            resolution,
+            fast.ROI_XFORM_SAMPLING_RATIO,
+            spatial_scale,
+            fast.ROI_XFORM_ALIGNED,
+            LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
+        ),
         head,
         BoxPredictor(head.dim_out, num_classes),
         RoISamplingRule(
@@ -154,7 +164,7 @@ def build_fast_rcnn(
             fast.BATCH_SIZE_PER_IMAGE,
             fast.POSITIVE_FRACTION,
         ),
-        DetectionRule(fast.SCORE_THRESH, fast.NMS, fast.DETECTIONS_PER_IMG),
+        DetectionRule(fast.SCORE_THRESH, fast.NMS, fast.DETECTIONS_PER_IMG, fast.MIN_SIZE),
         tuple(fast.BBOX_REG_WEIGHTS),
         fast.SMOOTH_L1_BETA,
     )

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
 from pet.layers.conv import init_conv
-from pet.layers.roi_pooler import RoIPooler
+from pet.layers.roi_pooler import LevelRule, RoIPooler
 from pet.modeling import registry
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.ops.losses import mask_bce
+from pet.ops.mask_align import align_crops
 from pet.ops.masks import sample_crops
+from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
 
 
@@ -48,13 +50,22 @@ class MaskRCNN(nn.Module):
         head: nn.Module,
         predictor: MaskPredictor,
         resolution: tuple[int, int],
+        target_method: str = "cell_centre",
+        paste_method: str = "pixel_centre",
     ) -> None:
-        """``resolution`` is the height and width of a predicted mask, in cells."""
+        """Build the branch.
+
+        ``resolution`` is the height and width of a predicted mask, in cells; ``target_method``
+        ("cell_centre" or "roi_align") makes the training masks; ``paste_method`` ("pixel_centre" or
+        "integer_box") is how the predicted ones are meant to become pixels.
+        """
         super().__init__()
         self.pooler = pooler
         self.head = head
         self.predictor = predictor
         self.resolution = resolution
+        self.target_method = target_method
+        self.paste_method = paste_method
 
     def forward(
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
@@ -62,7 +73,7 @@ class MaskRCNN(nn.Module):
         """Return the logits (R, M, M) of the masks of ``labels`` in ``boxes``, N x (R_n, 4)."""
         logits = self.predictor(self.head(self.pooler(features, boxes)))
         label = torch.cat(list(labels))
-        return logits[torch.arange(len(label), device=label.device), label].float()
+        return full_precision(logits[torch.arange(len(label), device=label.device), label])
 
     def losses(
         self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
@@ -74,7 +85,7 @@ class MaskRCNN(nn.Module):
             [per_image.foreground_labels for per_image in rois],
         )
         wanted = [
-            mask_targets(per_image, target, self.resolution)
+            mask_targets(per_image, target, self.resolution, self.target_method)
             for per_image, target in zip(rois, targets, strict=True)
         ]
         return {"loss_mask": mask_bce(logits, torch.cat(wanted))}
@@ -87,25 +98,25 @@ class MaskRCNN(nn.Module):
         logits = self(features, boxes, [per_image.labels for per_image in detections])
         probs = logits.sigmoid().split([len(per_image) for per_image in boxes])
         return [
-            replace(per_image, mask_probs=prob)
+            replace(per_image, mask_probs=prob, mask_paste=self.paste_method)
             for per_image, prob in zip(detections, probs, strict=True)
         ]
 
 
-def mask_targets(rois: SampledRoIs, target: Targets, resolution: tuple[int, int]) -> Tensor:
-    """Return the (F, M, M) float32 masks, 0 or 1, of the foreground RoIs of one image."""
+def mask_targets(
+    rois: SampledRoIs, target: Targets, resolution: tuple[int, int], method: str = "cell_centre"
+) -> Tensor:
+    """Return the (F, M, M) masks of the foreground RoIs of one image.
+
+    ``method`` "cell_centre": 0 or 1, the mask at the centre of each cell; "roi_align": 0..1.
+    """
     masks = target.masks
     assert masks is not None, "the data set was read without masks"
-    sampled = sample_crops(
-        masks.bits,
-        masks.starts,
-        masks.origins,
-        masks.sizes,
-        rois.foreground_boxes,
-        rois.matched,
-        resolution,
-    )
-    return (sampled >= 0.5).float()
+    crops = (masks.bits, masks.starts, masks.origins, masks.sizes)
+    boxes, index = rois.foreground_boxes, rois.matched
+    if method == "roi_align":
+        return align_crops(*crops, boxes, index, resolution, target.size)
+    return (sample_crops(*crops, boxes, index, resolution) >= 0.5).to(boxes.dtype)
 
 
 def build_mask_rcnn(
@@ -120,8 +131,12 @@ def build_mask_rcnn(
             tuple(mask.ROI_XFORM_RESOLUTION),
             mask.ROI_XFORM_SAMPLING_RATIO,
             spatial_scale,
+            mask.ROI_XFORM_ALIGNED,
+            LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
         ),
         head,
         MaskPredictor(head.dim_out, num_classes),
         tuple(mask.RESOLUTION),
+        mask.TARGET_METHOD,
+        mask.PASTE_METHOD,
     )

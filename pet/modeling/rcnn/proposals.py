@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pet.ops.boxes import clip_boxes, decode_boxes, valid_boxes
 from pet.ops.nms import nms_by_group
+from pet.ops.precision import full_precision
 
 RPN_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
@@ -38,17 +39,17 @@ def select_proposals(
     N (height, width) to which the boxes are clipped. No gradient flows.
     """
     scores, boxes, levels = _best_of_levels(logits, deltas, anchors, rule.pre_nms_top_n)
-    boxes = torch.stack(
-        [clip_boxes(per_image, size) for per_image, size in zip(boxes, sizes, strict=True)]
-    )
-    valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
-    image, place = torch.nonzero(valid, as_tuple=True)
-    boxes, scores = boxes[image, place], scores[image, place]
+    return [
+        _select_of_image(clip_boxes(b, size), s, levels, rule)
+        for b, s, size in zip(boxes, scores, sizes, strict=True)
+    ]
 
-    groups = image * len(logits) + levels[place]
-    order = nms_by_group(boxes, scores, groups, rule.nms_thresh)
-    image = image[order]
-    return [boxes[order[image == n][: rule.post_nms_top_n]] for n in range(len(sizes))]
+
+def _select_of_image(boxes: Tensor, scores: Tensor, levels: Tensor, rule: ProposalRule) -> Tensor:
+    """Return the proposals (n, 4) of one image from its T candidates."""
+    valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
+    boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
+    return boxes[nms_by_group(boxes, scores, levels, rule.nms_thresh)[: rule.post_nms_top_n]]
 
 
 def _best_of_levels(
@@ -58,8 +59,8 @@ def _best_of_levels(
     scores, boxes, levels = [], [], []
     for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
         count = min(top_n, logit.shape[1])
-        score, index = logit.detach().float().topk(count, dim=1)
-        chosen = delta.detach().float().gather(1, index[..., None].expand(-1, -1, 4))
+        score, index = full_precision(logit.detach()).topk(count, dim=1)
+        chosen = full_precision(delta.detach()).gather(1, index[..., None].expand(-1, -1, 4))
         scores.append(score)
         boxes.append(decode_boxes(chosen, anchor[index], RPN_BOX_WEIGHTS))
         levels.append(torch.full((count,), level, device=logit.device))

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
+from pet.layers.conv import ConvNorm
 from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.matcher import FOREGROUND, match_boxes
 from pet.modeling.rcnn.proposals import RPN_BOX_WEIGHTS, ProposalRule, select_proposals
 from pet.modeling.sampler import sample_balanced
 from pet.ops.boxes import box_iou, encode_boxes
 from pet.ops.losses import smooth_l1_sum
+from pet.ops.precision import full_precision
 from pet.structures import Targets
 
 
@@ -29,17 +31,19 @@ class RPNLossRule:
     batch_size: int  # anchors of an image
     positive_fraction: float  # largest part of foreground among them
     smooth_l1_beta: float  # where the box loss turns linear; 0 is L1
+    per_sampled: bool = False  # whether losses are divided by the sampled anchors, not batch_size
 
 
 class RPNHead(nn.Module):
-    """A 3x3 convolution, then objectness and box deltas of each anchor, shared by all levels."""
+    """3x3 convolutions, then objectness and box deltas of each anchor, shared by all levels."""
 
-    def __init__(self, dim_in: int, num_anchors: int) -> None:
+    def __init__(self, dim_in: int, num_anchors: int, num_convs: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(dim_in, dim_in, 3, padding=1)
+        convs = [ConvNorm(dim_in, dim_in, 3) for _ in range(num_convs)]
+        self.convs = nn.ModuleList(convs)
         self.cls_logits = nn.Conv2d(dim_in, num_anchors, 1)
         self.bbox_pred = nn.Conv2d(dim_in, num_anchors * 4, 1)
-        for layer in (self.conv, self.cls_logits, self.bbox_pred):
+        for layer in (*convs, self.cls_logits, self.bbox_pred):
             nn.init.normal_(layer.weight, std=0.01)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
@@ -48,7 +52,9 @@ class RPNHead(nn.Module):
         """Map maps (N, C, H, W) to logits (N, H * W * A) and deltas (N, H * W * A, 4) of each."""
         logits, deltas = [], []
         for feature in features:
-            hidden = F.relu(self.conv(feature), inplace=True)
+            hidden = feature
+            for conv in self.convs:
+                hidden = F.relu(conv(hidden), inplace=True)
             logits.append(self.cls_logits(hidden).permute(0, 2, 3, 1).flatten(1))
             delta = self.bbox_pred(hidden).permute(0, 2, 3, 1)
             deltas.append(delta.reshape(len(delta), -1, 4))
@@ -105,28 +111,31 @@ def rpn_losses(
     targets: Sequence[Targets],
     rule: RPNLossRule,
 ) -> dict[str, Tensor]:
-    """Return loss_objectness and loss_rpn_box_reg, both over N * batch_size anchors.
+    """Return loss_objectness and loss_rpn_box_reg, over N * batch_size or the sampled anchors.
 
     ``logits`` (N, A_all), ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4). Objectness is a binary
     cross-entropy; boxes are a smooth L1 of the deltas of the foreground.
     """
     objectness, box_reg = logits.new_zeros(()), deltas.new_zeros(())
+    count = 0
     for logit, delta, target in zip(logits, deltas, targets, strict=True):
         matched, labels = match_boxes(
             box_iou(target.boxes, anchors), rule.fg_iou, rule.bg_iou, allow_low_quality=True
         )
         foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
         sampled = torch.cat((foreground, background))
-        wanted = (labels[sampled] == FOREGROUND).float()
+        count += len(sampled) if rule.per_sampled else rule.batch_size
+        sampled_logit = full_precision(logit[sampled])
+        wanted = (labels[sampled] == FOREGROUND).to(sampled_logit.dtype)
         objectness = objectness + F.binary_cross_entropy_with_logits(
-            logit[sampled].float(), wanted, reduction="sum"
+            sampled_logit, wanted, reduction="sum"
         )
         gt_boxes = target.boxes[matched[foreground]]
         wanted_delta = encode_boxes(gt_boxes, anchors[foreground], RPN_BOX_WEIGHTS)
         box_reg = box_reg + smooth_l1_sum(
-            delta[foreground].float(), wanted_delta, rule.smooth_l1_beta
+            full_precision(delta[foreground]), wanted_delta, rule.smooth_l1_beta
         )
-    count = rule.batch_size * len(targets)
+    count = max(count, 1)
     return {"loss_objectness": objectness / count, "loss_rpn_box_reg": box_reg / count}
 
 
@@ -137,9 +146,15 @@ def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:
         sizes = [(size,) for size in rpn.ANCHOR_SIZES]
     else:
         sizes = [tuple(rpn.ANCHOR_SIZES)]
-    anchors = AnchorGenerator(sizes, rpn.ASPECT_RATIOS, rpn.ANCHOR_STRIDE)
+    anchors = AnchorGenerator(
+        sizes,
+        rpn.ASPECT_RATIOS,
+        rpn.ANCHOR_STRIDE,
+        rpn.ANCHOR_ROUNDED,
+        rpn.ANCHOR_STEP_FROM_SIZE,
+    )
     return RPN(
-        RPNHead(dim_in, anchors.num_per_pixel),
+        RPNHead(dim_in, anchors.num_per_pixel, rpn.NUM_CONVS),
         anchors,
         ProposalRule(
             rpn.PRE_NMS_TOP_N_TRAIN, rpn.POST_NMS_TOP_N_TRAIN, rpn.NMS_THRESH, rpn.MIN_SIZE
@@ -151,5 +166,6 @@ def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:
             rpn.BATCH_SIZE_PER_IMAGE,
             rpn.POSITIVE_FRACTION,
             rpn.SMOOTH_L1_BETA,
+            rpn.LOSS_NORMALIZER == "sampled",
         ),
     )

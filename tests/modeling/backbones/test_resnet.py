@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torchvision.models import resnet as tv_resnet
 
 from pet.modeling.backbones import resnet
-from pet.modeling.backbones.resnet import Bottleneck, ResNet
+from pet.modeling.backbones.resnet import BlockStyle, Bottleneck, ResNet
 from pet.modeling.registry import BACKBONES
 from tests.layers.random_norm import randomise_norms
 
-CONV_BODIES = [f"resnet{depth}_1x64d" for depth in (18, 34, 50, 101, 152)]
+CONV_BODIES = [f"resnet{depth}_1x64d" for depth in (18, 34, 50, 101, 152)] + ["resnext101_32x8d"]
 STAGES = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
 
@@ -36,7 +36,7 @@ def stage_of(name: str) -> str:
 
 
 def small_trunk(norm: str = "freeze", freeze_at: int = 0) -> ResNet:
-    return ResNet(Bottleneck, (1, 2, 1, 1), norm, freeze_at, width=4)
+    return ResNet(Bottleneck, (1, 2, 1, 1), BlockStyle(norm), freeze_at, width=4)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def small_trunk(norm: str = "freeze", freeze_at: int = 0) -> ResNet:
 )
 def test_maps_equal_torchvisions_with_its_weights(conv_body, norm, fresh_cfg):
     torch.manual_seed(0)
-    theirs = getattr(torchvision.models, conv_body.split("_")[0])().eval()
+    theirs = getattr(torchvision.models, conv_body.removesuffix("_1x64d"))().eval()
     randomise_norms(theirs)
     state = trunk_state(theirs)
     if norm == "freeze":
@@ -83,7 +83,7 @@ def test_gradients_equal_those_of_convolution_and_norm_apart(block):
     torch.manual_seed(0)
     theirs = tv_resnet.ResNet(getattr(tv_resnet, block), [1, 1, 1, 1]).double().eval()
     randomise_norms(theirs)
-    ours = ResNet(getattr(resnet, block), (1, 1, 1, 1), "freeze").double()
+    ours = ResNet(getattr(resnet, block), (1, 1, 1, 1)).double()
     ours.load_state_dict(without_counters(trunk_state(theirs)))
     x = torch.randn(1, 3, 48, 32, dtype=torch.float64)
     for maps in (ours(x), maps_of(theirs, x)):
@@ -130,3 +130,24 @@ def test_stages_can_be_built_of_other_widths_and_depths():
     assert trunk.dim_out == [16, 32, 64, 128]
     assert [len(stage) for stage in (trunk.layer1, trunk.layer2)] == [1, 2]
     assert trunk(torch.zeros(1, 3, 33, 65))[0].shape == (1, 16, 9, 17)
+
+
+def test_a_block_strides_in_the_convolution_that_its_style_names():
+    """MSRA's blocks take every other pixel before anything is computed from it."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 256, 9, 12)
+    x_even = torch.zeros_like(x)
+    x_even[:, :, ::2, ::2] = x[:, :, ::2, ::2]
+    for in_1x1 in (False, True):
+        block = Bottleneck(256, 128, 2, BlockStyle(stride_in_1x1=in_1x1))
+        assert block.conv1.stride == ((2, 2) if in_1x1 else (1, 1))
+        assert block.conv2.stride == ((1, 1) if in_1x1 else (2, 2))
+        assert block(x).shape == (1, 512, 5, 6)
+        assert torch.equal(block(x), block(x_even)) == in_1x1
+
+
+def test_eps_reaches_every_norm(fresh_cfg):
+    fresh_cfg.MODEL.BATCH_NORM_EPS = 0.0
+    with torch.device("meta"):
+        trunk = BACKBONES["resnet50_1x64d"](fresh_cfg)
+    assert {module.eps for module in trunk.modules() if hasattr(module, "eps")} == {0.0}

@@ -2,12 +2,13 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from pet.modeling.fpn.fpn import FPN
 from pet.modeling.registry import FPN_BODIES
+from tests.layers.random_norm import randomise_norms
 
 DIMS, SCALES = [4, 6, 8, 10], [1 / 4, 1 / 8, 1 / 16, 1 / 32]
 
@@ -57,3 +58,21 @@ def test_the_maps_of_the_trunk_are_left_alone():
 def test_the_config_sets_the_channels(fresh_cfg):
     fresh_cfg.FPN.DIM = 24
     assert FPN_BODIES[fresh_cfg.FPN.BODY](DIMS, SCALES, fresh_cfg).dim_out == 24
+
+
+def test_a_norm_stands_behind_each_convolution():
+    torch.manual_seed(0)
+    ours = FPN(DIMS, SCALES, 12, "bn").eval()
+    randomise_norms(ours)
+    theirs = FeaturePyramidNetwork(DIMS, 12, LastLevelMaxPool(), nn.BatchNorm2d).eval()
+    for blocks, convs in (
+        (theirs.inner_blocks, ours.lateral_convs),
+        (theirs.layer_blocks, ours.output_convs),
+    ):
+        for block, conv in zip(blocks, convs, strict=True):
+            block[0].weight = conv.weight
+            block[1].load_state_dict(conv.norm.state_dict())
+    features = trunk_maps([(8, 10), (4, 5), (2, 3), (1, 2)])
+    wanted = theirs(OrderedDict((str(i), x) for i, x in enumerate(features))).values()
+    for level, their_level in zip(ours(features), wanted, strict=True):
+        torch.testing.assert_close(level, their_level)

@@ -117,7 +117,12 @@ def random_candidates(count: int = 120) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    "rule", [RULE, DetectionRule(0.0, 0.3, 1000), DetectionRule(0.6, 0.7, 100)]
+    "rule",
+    [
+        DetectionRule(0.05, 0.5, 10, min_size=0.01),
+        DetectionRule(0.0, 0.3, 1000, min_size=0.01),
+        DetectionRule(0.6, 0.7, 100, min_size=0.01),
+    ],
 )
 def test_detections_equal_torchvisions(rule):
     generator = torch.Generator().manual_seed(3)
@@ -174,11 +179,17 @@ def test_the_best_of_an_image_are_kept():
     assert (every.scores.diff() <= 0).all()
 
 
-def test_boxes_are_clipped_and_what_is_left_outside_dropped():
+def test_boxes_are_clipped_and_small_ones_dropped_before_the_best_are_counted():
+    inside, outside = [0.0, 0.0, 128.0, 50.0], [128.0, 5.0, 128.0, 20.0]
     boxes = torch.tensor([[[-5.0, -5.0, 200.0, 50.0]] * 2, [[130.0, 5.0, 140.0, 20.0]] * 2])
-    scores = torch.tensor([[0.1, 0.9], [0.1, 0.9]])
-    found = select_detections(boxes, scores, SIZE, RULE)
-    assert found.boxes.tolist() == [[0.0, 0.0, 128.0, 50.0]]
+    scores = torch.tensor([[0.1, 0.8], [0.1, 0.9]])
+    found = select_detections(boxes, scores, SIZE, DetectionRule(0.05, 0.5, 10, min_size=0.01))
+    assert found.boxes.tolist() == [inside]
+    # Without a least side an empty box stays until the results, and takes a place among the best.
+    assert select_detections(boxes, scores, SIZE, RULE).boxes.tolist() == [outside, inside]
+    one = select_detections(boxes, scores, SIZE, DetectionRule(0.05, 0.5, 1))
+    assert one.boxes.tolist() == [outside]
+    assert len(one.resized((30, 64))) == 0
 
 
 def test_broken_numbers_are_not_detected():

@@ -176,3 +176,20 @@ def test_the_config_sets_the_branch(fresh_cfg):
     logits = branch(features(), [random_boxes(2, SIZE)] * 2, [torch.tensor([1, 2])] * 2)
     assert logits.shape == (4, 14, 18)
     assert branch.resolution == (14, 18)
+
+
+def test_targets_may_be_averages_over_the_cell():
+    # Cells of two pixels; unaligned, the points of the third lie at pixels 4.5 and 5.5, and the
+    # mask begins at pixel 5: half of the first point, all of the second.
+    crop = Crop(np.ones((56, 51), np.uint8), 5, 0)
+    box = [0.0, 0.0, 56.0, 56.0]
+    target = Targets(torch.tensor([box]), torch.tensor([1]), SIZE, 1, MaskCrops.pack([crop]))
+    [mask] = mask_targets(foreground([box], [0]), target, (28, 28), "roi_align")
+    assert mask[0, :4].tolist() == [0, 0, 0.75, 1]
+
+
+def test_masks_say_how_they_are_pasted(fresh_cfg):
+    fresh_cfg.MRCNN.PASTE_METHOD = "integer_box"
+    branch = build_mask_rcnn(8, (1 / 4,), NUM_CLASSES, fresh_cfg)
+    [found] = branch.add_masks(features(1), [detections(random_boxes(2, SIZE), [1, 2])])
+    assert found.mask_paste == "integer_box"

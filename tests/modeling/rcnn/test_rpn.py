@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def test_the_heads_outputs_lie_in_the_order_of_the_anchors():
     head = RPNHead(6, 3)
     feature = torch.randn(2, 6, 4, 5)
     [logits], [deltas] = head([feature])
-    hidden = head.conv(feature).relu()
+    hidden = head.convs[0](feature).relu()
     logit_map, delta_map = head.cls_logits(hidden), head.bbox_pred(hidden)
     assert logits.shape == (2, 4 * 5 * 3)
     assert deltas.shape == (2, 4 * 5 * 3, 4)
@@ -168,3 +169,28 @@ def test_the_config_gives_each_level_its_size_or_one_level_all(fresh_cfg):
     assert single.anchors.cells.shape == (1, 15, 4)
     assert single.head.cls_logits.out_channels == 15
     assert single.head.bbox_pred.out_channels == 60
+
+
+def test_losses_may_be_divided_by_what_was_sampled():
+    # One anchor of the first image is foreground and two background; of the second all four.
+    one, none = box_targets([[0, 0, 10, 8]], [2]), box_targets([], [])
+    deltas = torch.full((4, 4), 0.3)
+    by_batch = losses(deltas, one, none)
+    by_sample = losses(deltas, one, none, rule=replace(RULE, per_sampled=True))
+    for name, value in by_sample.items():
+        assert value == pytest.approx(by_batch[name] * 16 / 7)
+
+
+def test_no_anchors_at_all_divide_by_nothing():
+    rule = replace(RULE, per_sampled=True)
+    empty = torch.zeros(1, 0), torch.zeros(1, 0, 4), torch.zeros(0, 4)
+    found = rpn_losses(*empty, [box_targets([], [])], rule)
+    assert [loss.item() for loss in found.values()] == [0, 0]
+
+
+def test_the_head_may_have_several_convolutions():
+    torch.manual_seed(0)
+    head, feature = RPNHead(6, 3, num_convs=2), torch.randn(2, 6, 4, 5)
+    hidden = head.convs[1](head.convs[0](feature).relu()).relu()
+    wanted = head.cls_logits(hidden).permute(0, 2, 3, 1).flatten(1)
+    torch.testing.assert_close(head([feature])[0][0], wanted)

@@ -6,22 +6,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
-from pet.layers.conv import init_conv
+from pet.layers.conv import ConvNorm, init_conv
 from pet.modeling import registry
 
 
 class RoiConvxHead(nn.Module):
     """3x3 convolutions with ReLU; ``dim_out`` is their channels."""
 
-    def __init__(self, dim_in: int, num_convs: int, dim: int) -> None:
+    def __init__(self, dim_in: int, num_convs: int, dim: int, norm: str = "none") -> None:
+        """``norm`` "none", "freeze" or "bn", behind each convolution."""
         super().__init__()
         dims = [dim_in] + [dim] * num_convs
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(dims)
-        )
-        for conv in self.convs:
-            assert isinstance(conv, nn.Conv2d)
+        convs = [ConvNorm(a, b, 3, norm) for a, b in itertools.pairwise(dims)]
+        for conv in convs:
             init_conv(conv)
+        self.convs = nn.ModuleList(convs)
         self.dim_out = dims[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,4 +33,5 @@ class RoiConvxHead(nn.Module):
 @registry.ROI_MASK_HEADS.register("roi_convx_head")
 def roi_convx_head(dim_in: int, cfg: CfgNode = cfg) -> RoiConvxHead:
     """Return the head for pooled RoIs of ``dim_in`` channels."""
-    return RoiConvxHead(dim_in, cfg.MRCNN.NUM_CONVS, cfg.MRCNN.CONV_DIM)
+    mask = cfg.MRCNN
+    return RoiConvxHead(dim_in, mask.NUM_CONVS, mask.CONV_DIM, mask.NORM)

@@ -1,0 +1,81 @@
+"""From a file of weights, whoever wrote it, to a state dict with Pet's keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .coco_classes import BY_CATEGORY_ID, CONTIGUOUS
+from .expectations import concerning
+from .importers import Importer, find_importer, known_formats
+from .weight_file import read_weight_file
+
+
+@dataclass(frozen=True)
+class ImportedWeights:
+    """Weights by Pet's keys, and what became of the keys of their file."""
+
+    source: str  # the file
+    format: str  # name of the importer that knew it
+    family: str  # who publishes such files
+    state: Mapping[str, Tensor]
+    used: int  # keys of the file that went into the state
+    not_needed: tuple[str, ...]  # keys of the file that Pet does not read
+    no_place: tuple[str, ...]  # keys of the file that Pet has no place for
+    expects: Mapping[str, Any]  # config key -> the value that the weights need
+    class_names: tuple[str, ...]  # without the background; () where they are not known
+
+
+def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
+    """Read the file at ``path`` and give its weights Pet's names.
+
+    ``family`` says who published it ("torchvision", "detectron2", ...); left out, the keys tell.
+    Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, of another
+    family, or of shapes that cannot be meant.
+    """
+    file = read_weight_file(path)
+    importer = _importer(file.state, path, family)
+    try:
+        converted = importer.convert(file.state)
+    except ValueError as error:
+        raise ValueError(f"{path} ({importer.name}): {error}") from None
+    expects = concerning({**converted.expects, **file.expects}, converted.state)
+    return ImportedWeights(
+        source=str(path),
+        format=importer.name,
+        family=importer.family,
+        state=converted.state,
+        used=len(file.state) - len(converted.not_needed) - len(converted.no_place),
+        not_needed=(*converted.not_needed, *file.no_tensors),
+        no_place=converted.no_place,
+        expects=expects,
+        class_names=file.class_names or _coco_names(converted.state, expects),
+    )
+
+
+def _importer(state: Mapping[str, Tensor], path: str | Path, family: str) -> Importer:
+    importer = find_importer(state, family)
+    if importer is not None:
+        return importer
+    other = find_importer(state)
+    if other is None:
+        keys = list(state)
+        more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+        raise ValueError(
+            f"{path} is of a kind that Pet does not know, with keys {', '.join(keys[:5])}{more}; "
+            f"{known_formats()}"
+        )
+    advice = "Pet reads it as it is" if other.family == "pet" else f"give --from {other.family}"
+    raise ValueError(f"{path} is no file of {family}, it looks like {other.name}; {advice}")
+
+
+def _coco_names(state: Mapping[str, Tensor], expects: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of COCO's classes where a published detector predicts as many."""
+    scores = state.get("Fast_RCNN.predictor.cls_score.bias")
+    if scores is None or "MODEL.CLASS_LABELS" not in expects:
+        return ()
+    contiguous = expects["MODEL.CLASS_LABELS"] == "contiguous"
+    names = CONTIGUOUS if contiguous else BY_CATEGORY_ID
+    return names if len(scores) == len(names) + 1 else ()

@@ -1,0 +1,78 @@
+"""Reading a file of weights, whoever wrote it: torch files and pickles of arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .importers import known_formats
+from .pickle_file import read_pickle_file
+from .torch_file import read_torch_file
+
+#: Where a file keeps its state dict, unless it is one itself; "blobs" is Detectron's.
+_WRAPPERS = ("model", "state_dict", "blobs")
+#: The number that torch's files before its zip archives begin with, as a pickle writes it.
+_OLD_TORCH_FILE = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """What a file of weights holds."""
+
+    state: dict[str, Tensor]
+    no_tensors: tuple[str, ...] = ()  # keys beside the weights, of numbers and texts
+    class_names: tuple[str, ...] = ()  # without the background; a checkpoint of Pet has them
+    expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; a converted file
+
+
+def read_weight_file(path: str | Path) -> WeightFile:
+    """Return the weights in ``path``: of ``torch.save``, or of a pickle with numpy arrays.
+
+    The content tells the kind of file, not its name. The weights are the dict itself, or what lies
+    under "model", "state_dict" or "blobs". Raises FileNotFoundError, and ValueError where the file
+    is unreadable, asks for other Python objects (nothing of it is run) or holds no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    content = read_pickle_file(path) if _is_pickle(path) else read_torch_file(path)
+    state: Any = content
+    extra: Mapping[str, Any] = {}
+    if isinstance(content, Mapping):
+        wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is not None:
+            state, extra = content[wrapper], content
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path} holds a {type(state).__name__}; {known_formats()}")
+    weights = {str(key): _tensor(value) for key, value in state.items()}
+    tensors = {key: value for key, value in weights.items() if value is not None}
+    if not tensors:
+        names = ", ".join(list(weights)[:5]) or "no keys"
+        raise ValueError(f"{path} holds no tensors under {names}; {known_formats()}")
+    expects = extra.get("expects")
+    return WeightFile(
+        tensors,
+        tuple(key for key, value in weights.items() if value is None),
+        tuple(extra.get("class_names") or ()),
+        dict(expects) if isinstance(expects, Mapping) else {},
+    )
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether the file is a pickle by itself, and not one of torch's, which begin with one too."""
+    with open(path, "rb") as file:
+        head = file.read(32)
+    if head[:1] == b"\x80":
+        return _OLD_TORCH_FILE not in head
+    # Protocols 0 and 1 have no header: a dict, list, mark or name stands first.
+    return head[:1] in (b"(", b"}", b"]", b"c")
+
+
+def _tensor(value: Any) -> Tensor | None:
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value if isinstance(value, Tensor) else None

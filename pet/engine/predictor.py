@@ -1,0 +1,164 @@
+"""A trained model as a function: from images to detections in their own pixels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from pet.checkpoint.imported import import_weights
+from pet.checkpoint.weights import load_weights, require_weights
+from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
+from pet.data.build import make_test_batch
+from pet.data.image_file import read_image
+from pet.modeling.build import build_model
+from pet.structures import Detections
+from pet.utils.env import resolve_device
+
+Picture = str | Path | np.ndarray  # a file, or (H, W, 3) uint8 BGR as OpenCV reads it
+Pictures = list[str] | list[Path] | list[np.ndarray] | list[Picture] | tuple[Picture, ...]
+
+#: The layer with a row for each class and the background.
+_CLASSIFIER = "Fast_RCNN.predictor.cls_score.weight"
+
+
+class Predictor:
+    """A trained model that takes image files or arrays and returns ``Detections``.
+
+    It works on a config of its own, so that several stand side by side in one process.
+
+    Attributes: ``cfg``, that config, frozen, with ``MODEL.NUM_CLASSES`` and ``TEST.WEIGHTS`` as
+    they are used; ``class_names``, of label 1 and following; ``model`` and ``device``.
+    """
+
+    def __init__(self, cfg: CfgNode = cfg, weights: str | Path | None = None) -> None:
+        """Build the model that ``cfg`` describes and load ``weights`` into it.
+
+        Weights are by default ``TEST.WEIGHTS``, or else what a run left in ``CKPT``. A
+        ``MODEL.NUM_CLASSES`` of -1 is taken from them. Raises FileNotFoundError where there are
+        none, and ValueError where they are unreadable or of another model.
+        """
+        self.cfg = cfg.clone()
+        self.cfg.defrost()
+        file = _find_weights(self.cfg, weights)
+        self.cfg.TEST.WEIGHTS = str(file)
+        if self.cfg.MODEL.NUM_CLASSES == -1:
+            self.cfg.MODEL.NUM_CLASSES = _count_classes(file)
+        freeze(self.cfg)
+        self.device = resolve_device(self.cfg.DEVICE)
+        self.model = build_model(self.device, self.cfg).eval()
+        report = load_weights(self.model, file, strict=True, cfg=self.cfg)
+        labels = range(1, self.cfg.MODEL.NUM_CLASSES)
+        self.class_names = report.class_names
+        if len(self.class_names) != len(labels):
+            self.class_names = tuple(f"class {label}" for label in labels)
+
+    @classmethod
+    def from_config(
+        cls, path: str | Path, weights: str | Path | None = None, opts: Sequence[Any] = ()
+    ) -> "Predictor":
+        """Return the predictor of the YAML file at ``path``, changed by ``[KEY, value, ...]``.
+
+        The global config has no part in it. Raises what merging a config raises, and what
+        ``Predictor`` does.
+        """
+        node = default_cfg()
+        merge_cfg_from_file(path, node)
+        merge_cfg_from_list(opts, node)
+        return cls(node, weights)
+
+    @overload
+    def __call__(self, images: Picture, batch_size: int = ...) -> Detections: ...
+
+    @overload
+    def __call__(self, images: Pictures, batch_size: int = ...) -> list[Detections]: ...
+
+    def __call__(
+        self, images: Picture | Pictures, batch_size: int = 8
+    ) -> Detections | list[Detections]:
+        """Return the detections of an image, in its own pixels, or those of each in a list.
+
+        An image is the path of a file, read without regard to an EXIF orientation, or a (H, W, 3)
+        uint8 array in BGR order. The images of a list need not have one size. Up to ``batch_size``
+        of them are padded to one and worked off at once, as torchvision does it with a list; as a
+        model sees the padding at the borders, that changes a little what is found. 1 keeps each to
+        itself. The tensors are on the CPU, and the caller's own. Raises TypeError or ValueError
+        where an image is none, and what ``read_image`` raises.
+        """
+        if not isinstance(images, list | tuple):
+            _check_picture(images, "the image")
+            return self._detect([images])[0]
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+        for index, image in enumerate(images):
+            _check_picture(image, f"image {index} of the list")
+        batches = (images[n : n + batch_size] for n in range(0, len(images), batch_size))
+        return [found for batch in batches for found in self._detect(batch)]
+
+    def _detect(self, images: Sequence[Picture]) -> list[Detections]:
+        pictures = [i if isinstance(i, np.ndarray) else read_image(i) for i in images]
+        with torch.inference_mode():
+            found = self.model(make_test_batch(pictures, self.cfg).to(self.device))
+        # Out here, where what is computed from tensors of inference mode is an ordinary tensor.
+        return [
+            detections.to("cpu").resized((picture.shape[0], picture.shape[1]))
+            for picture, detections in zip(pictures, found, strict=True)
+        ]
+
+
+def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
+    """Return the file of trained weights; FileNotFoundError where none is named or there."""
+    given = weights or cfg.TEST.WEIGHTS
+    if not given and not cfg.CKPT:
+        raise FileNotFoundError(
+            "there are no weights to predict with: give the file as weights, or as TEST.WEIGHTS"
+        )
+    file = Path(given or Path(cfg.CKPT) / "model_latest.pth")
+    if not given and not file.is_file():
+        raise FileNotFoundError(
+            f"there are no weights to predict with: {file} does not exist; give the file as "
+            "weights or TEST.WEIGHTS, or train with the same config first"
+        )
+    return file
+
+
+def _count_classes(file: Path) -> int:
+    """Return the number of classes, with the background, that the weights in ``file`` are for."""
+    require_weights(file, "TEST.WEIGHTS")
+    state = import_weights(file).state
+    if _CLASSIFIER not in state:
+        raise ValueError(
+            f"{file} (TEST.WEIGHTS) does not say how many classes it is for, as it has no "
+            f"{_CLASSIFIER}; give the weights of a trained detector"
+        )
+    return len(state[_CLASSIFIER])
+
+
+def _check_picture(image: Any, name: str) -> None:
+    """Raise TypeError or ValueError, saying what would do, where ``image`` is no picture."""
+    wanted = "give the path of a file, or a (height, width, 3) uint8 array in BGR order"
+    if isinstance(image, str | Path):
+        return
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"{name} is a {type(image).__name__}; {wanted}")
+    if image.dtype != np.uint8:
+        raise TypeError(f"{name} is an array of {image.dtype}, not of 0..255 as uint8; {wanted}")
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return
+    raise ValueError(f"{name} has the shape {image.shape}{_guess(image)}; {wanted}")
+
+
+def _guess(image: np.ndarray) -> str:
+    """Return what an array of the wrong shape may be, and how it becomes an image."""
+    if not image.size:
+        return ", and no pixels"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return ", a grey image; cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) makes three channels of it"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return ", with an alpha channel; image[:, :, :3] leaves it out"
+    if image.ndim == 3 and image.shape[0] == 3:
+        return ", channels first; image.transpose(1, 2, 0) puts them last"
+    if image.ndim == 4:
+        return ", a stack of images; list(images) takes it apart"
+    return ""

@@ -1,0 +1,120 @@
+"""The same weights in torchvision's models and in Pet give the same losses and gradients."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList as PeerImages
+
+from pet.checkpoint.importers import find_importer
+from pet.config import CfgNode, default_cfg, merge_cfg_from_file, merge_cfg_from_list
+from pet.engine.comparison import build_copy
+from pet.engine.torchvision_peer import (
+    PEERS,
+    Peer,
+    build_peer,
+    liven,
+    noise_images,
+    peer_images,
+)
+from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
+from pet.structures import Crop, ImageList, MaskCrops, Targets
+
+SIZES = ((96, 128), (150, 112), (80, 120))
+EVERYTHING = 10**6  # sample sizes so large that nothing is left to chance
+OPTS = [
+    *("TEST.SCALE", 96, "TEST.MAX_SIZE", 192, "BACKBONE.FREEZE_AT", 0),
+    *("RPN.BATCH_SIZE_PER_IMAGE", EVERYTHING, "FAST_RCNN.BATCH_SIZE_PER_IMAGE", EVERYTHING),
+    *("RPN.PRE_NMS_TOP_N_TRAIN", 60, "RPN.POST_NMS_TOP_N_TRAIN", 40),
+]
+
+
+def cfg_of(name: str) -> CfgNode:
+    cfg = default_cfg()
+    merge_cfg_from_file(f"cfgs/rcnn/torchvision/{name}.yaml", cfg)
+    merge_cfg_from_list(OPTS, cfg)
+    return cfg
+
+
+def random_objects(count: int, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
+    """Return ``count`` objects as torchvision takes them, with holes in their masks."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    boxes, masks = np.zeros((count, 4)), np.zeros((count, height, width), np.uint8)
+    for box, mask in zip(boxes, masks, strict=True):
+        x, y = rng.integers(0, width - 12), rng.integers(0, height - 12)
+        right, bottom = rng.integers(x + 10, width + 1), rng.integers(y + 10, height + 1)
+        box[:] = x, y, right, bottom
+        mask[y:bottom, x:right] = rng.random((bottom - y, right - x)) < 0.8
+    labels = torch.from_numpy(rng.integers(1, 91, count))
+    return {"boxes": torch.from_numpy(boxes), "labels": labels, "masks": torch.from_numpy(masks)}
+
+
+def our_images(resized: PeerImages, model: Generalized_RCNN) -> ImageList:
+    """Return the images that torchvision's transform has resized as they were before its norm."""
+    pixels = resized.tensors * model.Pixel_Norm.std + model.Pixel_Norm.mean
+    return ImageList(pixels.flip(1), tuple(map(tuple, resized.image_sizes)))
+
+
+def our_target(theirs: dict[str, Tensor], size: tuple[int, int]) -> Targets:
+    """Return a target that torchvision's transform has resized as one of Pet's."""
+    crops = [Crop(mask.numpy(), 0, 0) for mask in theirs["masks"]]
+    return Targets(theirs["boxes"], theirs["labels"], size, 0, MaskCrops.pack(crops))
+
+
+def sample_everything(peer: Peer) -> None:
+    """Set torchvision's ``peer`` up to train with norms fixed and nothing drawn."""
+    peer.train()
+    fix_norms(peer)
+    for sampler in (peer.rpn.fg_bg_sampler, peer.roi_heads.fg_bg_sampler):
+        sampler.batch_size_per_image = EVERYTHING
+
+
+def fix_norms(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_losses_and_gradients_are_torchvisions(name):
+    cfg, images = cfg_of(name), noise_images(SIZES)
+    peer = build_peer(name, cfg)
+    liven(peer, images)
+    sample_everything(peer)
+    # In float64: in float32 one ReLU in a million falls on the other side of its kink.
+    model = build_copy(peer, cfg).train().double()
+    fix_norms(model)
+    peer.double()
+    inputs = [image.double() for image in peer_images(images)]
+    # A crowd, an image with nothing, and a few objects.
+    objects = [random_objects(n, size, n) for n, size in zip((16, 0, 3), SIZES, strict=True)]
+    wanted = peer(inputs, objects)
+    sum(wanted.values()).backward()
+
+    resized, theirs = peer.transform(inputs, objects)
+    targets = [our_target(t, size) for t, size in zip(theirs, resized.image_sizes, strict=True)]
+    outputs = model(our_images(resized, model), targets)
+    outputs["total_loss"].backward()
+
+    assert set(outputs["losses"]) == set(wanted)
+    for loss, value in wanted.items():
+        assert value.item() > 0.01, loss
+        torch.testing.assert_close(
+            outputs["losses"][loss], value, rtol=1e-4, atol=0, check_dtype=False
+        )
+    compare_gradients(model, peer)
+
+
+def compare_gradients(model: nn.Module, peer: Peer) -> None:
+    """Hold each parameter's gradient to torchvision's: 1e-4 of its norm."""
+    grads = {key: parameter.grad for key, parameter in peer.named_parameters()}
+    wanted = find_importer(peer.state_dict()).convert(grads).state
+    seen = 0
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        difference = (parameter.grad - wanted[key]).norm().item()
+        assert difference <= 1e-4 * wanted[key].norm().item(), key
+        seen += wanted[key].norm().item() > 0
+    # Of the classes no object has, masks get no gradient; all else does.
+    assert seen == len(list(model.parameters())) > 80

@@ -1,0 +1,31 @@
+"""Compare a model with torchvision's, stage by stage, on the same weights and images.
+
+    python tools/compare_with_torchvision.py --cfg cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml
+
+The name of the YAML is that of torchvision's model. Without ``--weights``, a state dict of
+torchvision's, the weights are random; without ``--images`` so are the pictures.
+"""
+
+import argparse
+from pathlib import Path
+
+from pet.config import cfg
+from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.comparison import compare_with_torchvision, format_table
+
+
+def main() -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(description="Compare with torchvision, stage by stage.")
+    parser.add_argument("--weights", help="file of torchvision's model; default: random weights")
+    parser.add_argument("--images", nargs="+", default=[], help="files; default: random pictures")
+    add_cfg_arguments(parser)
+    args = parser.parse_args()
+    load_cfg(args)
+    rows = compare_with_torchvision(Path(args.cfg).stem, args.weights, args.images, cfg)
+    for line in format_table(rows):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,48 @@
+"""Convert a published file of weights into one with Pet's keys.
+
+    python tools/convert_weights.py model_final.pkl mask_rcnn_R_50_FPN_3x.pth \
+        --cfg cfgs/rcnn/detectron2/mask_rcnn_R_50_FPN_3x.yaml
+
+Prints what became of every key of the file. docs/weights.md says which files are read.
+"""
+
+import argparse
+
+from pet.checkpoint.convert import (
+    FAMILIES,
+    check_fit,
+    describe_weights,
+    read_foreign_weights,
+    write_weights,
+)
+from pet.config import freeze, merge_cfg_from_file
+from pet.engine.cli import run_tool
+
+
+def main() -> None:
+    """Parse the command line and convert."""
+    parser = argparse.ArgumentParser(description="Convert published weights to Pet's keys.")
+    parser.add_argument("source", metavar="SOURCE_FILE", help="the published file, .pth or .pkl")
+    parser.add_argument("out", metavar="OUT.pth", help="the file to write")
+    parser.add_argument(
+        "--from",
+        dest="family",
+        choices=FAMILIES,
+        default="",
+        help="who published it; default: recognised by its keys",
+    )
+    parser.add_argument("--cfg", metavar="FILE", help="YAML of the model to check the result with")
+    args = parser.parse_args()
+    if args.cfg:
+        merge_cfg_from_file(args.cfg)
+        freeze()
+    weights = read_foreign_weights(args.source, args.family)
+    print(describe_weights(weights))
+    if args.cfg:
+        print(check_fit(weights))
+    write_weights(weights, args.out)
+    print(f"written to {args.out}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
