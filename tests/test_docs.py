@@ -11,7 +11,7 @@ from pet.config import CfgNode, default_cfg
 _ROOT = Path(__file__).resolve().parents[1]
 _PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("tutorial", "tutorial.zh", "design", "weights")),
+    *(f"docs/{name}.md" for name in ("tutorial", "tutorial.zh", "design", "weights", "extending")),
 ]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

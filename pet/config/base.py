@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 
 #: The fields of one ``DATASETS.<name>`` block and their defaults.
 DATASET_TEMPLATE = CfgNode()
-# File format of the annotations; "coco" is the only one.
+# File format of the annotations: "coco", or one that a file of yours registers.
 DATASET_TEMPLATE.TYPE = "coco"
 # Folder of the images. A relative path is tried from the working directory, then under DATA_DIR.
 DATASET_TEMPLATE.IMAGES = ""

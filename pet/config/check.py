@@ -35,7 +35,6 @@ def _check_choices(cfg: CfgNode) -> None:
     for name, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
-        _one_of(cfg, f"DATASETS.{name}.TYPE", ("coco",))
         _at_least(cfg, f"DATASETS.{name}.MAX_IMAGES", 0)
 
 

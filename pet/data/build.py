@@ -18,6 +18,7 @@ from pet.data.collate import (
     batch_images,
 )
 from pet.data.datasets import CocoDataset, Dataset, JoinedDataset
+from pet.data.registry import DATASET_TYPES
 from pet.data.sample import bare_sample, make_targets
 from pet.data.samplers import (
     Key,
@@ -38,9 +39,6 @@ from pet.utils.seed import mix_seeds
 
 TrainLoader = torch_data.DataLoader[TrainBatch]
 TestLoader = torch_data.DataLoader[TestBatch]
-
-#: DATASETS.<name>.TYPE -> the class that reads it.
-_READERS = {"coco": CocoDataset}
 
 # Streams of random numbers drawn from SEED, apart from each other.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
@@ -64,7 +62,7 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
 
 def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
     files = find_dataset(name, cfg)
-    return _READERS[files.type](
+    return DATASET_TYPES[files.type](
         name,
         files.images,
         files.annotations,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pet.config import CfgNode, cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.engine.launch import ChildError
+from pet.utils.extensions import import_extensions
 
 _USERS_ERRORS = (
     ValueError,
@@ -31,10 +32,18 @@ _FRAME = re.compile(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', re.MULTILINE)
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg FILE``, ``KEY VALUE ...`` and what launchers pass, after all other arguments."""
+    """Add ``--cfg``, ``--import``, ``KEY VALUE ...`` and what launchers pass, after all others."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file under cfgs/")
     # Old launchers pass it, in either spelling; new ones set LOCAL_RANK.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file, or module, of yours that registers parts; may be given several times",
+    )
     parser.add_argument(
         "opts",
         nargs=argparse.REMAINDER,
@@ -61,6 +70,7 @@ def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
         raise ValueError(f"{late[0]} must stand before the pairs KEY VALUE")
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    import_extensions(args.imports)
     merge_cfg_from_file(args.cfg, node)
     merge_cfg_from_list(args.opts, node)
     freeze(node)

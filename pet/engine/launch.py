@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from pet.utils.extensions import import_inherited_extensions
+
 _ADVICE = "start the processes with torchrun or python -m torch.distributed.launch, which set it"
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
@@ -117,6 +119,7 @@ def _run_child(
 ) -> None:
     torch.set_num_threads(threads)
     try:
+        import_inherited_extensions()
         fn(rank, world_size, *args)
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -42,7 +42,6 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
         (["DATALOADER.SAMPLER_TRAIN", "x"], "DATALOADER.SAMPLER_TRAIN must be one of Distributed"),
         (["FAST_RCNN.ROI_XFORM_METHOD", "x"], "FAST_RCNN.ROI_XFORM_METHOD must be .* ROIPool"),
         (["MRCNN.ROI_XFORM_METHOD", "x"], "MRCNN.ROI_XFORM_METHOD must be one of ROIAlign"),
-        (["DATASETS.mine.TYPE", "csv"], "DATASETS.mine.TYPE must be one of coco; got 'csv'"),
         (["DATASETS.mine.MAX_IMAGES", "-5"], "DATASETS.mine.MAX_IMAGES must be at least 0; got -5"),
         (["SOLVER.WEIGHT_DECAY", "-0.1"], "SOLVER.WEIGHT_DECAY must be at least 0; got -0.1"),
         (["SOLVER.MOMENTUM", "9"], r"SOLVER.MOMENTUM must lie in \[0, 1\]; got 9"),

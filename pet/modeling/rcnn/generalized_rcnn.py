@@ -74,7 +74,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         if self.training:
             assert targets is not None, "training needs targets"
             return self._losses(features, images, targets)
-        return self._detections(features, images)
+        return self.add_details(features, self.detect_boxes(features, images.sizes))
 
     def features(self, images: ImageList) -> list[Tensor]:
         """Return the maps (N, C, H_l, W_l) that proposals and branches read, finest first."""
@@ -93,9 +93,18 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         total_loss = torch.stack(list(losses.values())).sum()
         return {"losses": losses, "metrics": metrics, "total_loss": total_loss}
 
-    def _detections(self, features: list[Tensor], images: ImageList) -> list[Detections]:
-        proposals, _ = self.RPN(features, images.sizes)
-        detections = self.Fast_RCNN.detect(features, proposals, images.sizes)
+    def detect_boxes(
+        self, features: list[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """Return the detections of each image without masks, in pixels of the network input.
+
+        ``sizes`` N (height, width) of the images.
+        """
+        proposals, _ = self.RPN(features, sizes)
+        return self.Fast_RCNN.detect(features, proposals, sizes)
+
+    def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
+        """Return ``detections``, in pixels of the network input, with what else is predicted."""
         if self.Mask_RCNN is not None:
             detections = self.Mask_RCNN.add_masks(features, detections)
         return detections

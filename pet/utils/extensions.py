@@ -1,0 +1,48 @@
+"""Importing files of a user's own, for the parts that they register."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+#: Holds what was imported, for the processes that this one starts.
+ENVIRONMENT = "PET_IMPORT"
+
+
+def import_extensions(names: Iterable[str]) -> None:
+    """Import each of ``names``: a ``.py`` file, or a module by its dotted name.
+
+    The folder of a file joins the import path, so that processes started later find it by its
+    name. Raises FileNotFoundError, or ValueError where a file's name is another module's; what the
+    file itself raises passes through.
+    """
+    names = [str(name) for name in names]
+    for name in names:
+        if name.endswith(".py"):
+            _import_file(Path(name).expanduser().absolute())
+        else:
+            importlib.import_module(name)
+    known = [name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name]
+    added = [str(Path(n).expanduser().absolute()) if n.endswith(".py") else n for n in names]
+    if added:
+        os.environ[ENVIRONMENT] = os.pathsep.join(dict.fromkeys(known + added))
+
+
+def import_inherited_extensions() -> None:
+    """Import what the process that started this one had imported."""
+    import_extensions(name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name)
+
+
+def _import_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path} to import")
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+    if spec is None or spec.origin is None or not path.samefile(spec.origin):
+        other = f"the name of another module ({spec.origin})" if spec else "no name for a module"
+        raise ValueError(f"{path} cannot be imported, {path.stem!r} is {other}; rename the file")
+    importlib.import_module(path.stem)

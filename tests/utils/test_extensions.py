@@ -1,0 +1,51 @@
+import os
+import sys
+
+import pytest
+
+from pet.utils.extensions import ENVIRONMENT, import_extensions, import_inherited_extensions
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(ENVIRONMENT, "")
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_a_file_is_imported_once_and_handed_on(tmp_path):
+    (tmp_path / "pet_parts_a.py").write_text("import builtins\nruns = 1\n")
+    import_extensions([str(tmp_path / "pet_parts_a.py"), "json"])
+    first = sys.modules["pet_parts_a"]
+    import_inherited_extensions()
+    assert sys.modules["pet_parts_a"] is first and first.runs == 1
+    handed_on = os.environ[ENVIRONMENT].split(os.pathsep)
+    assert handed_on == [str(tmp_path / "pet_parts_a.py"), "json"]
+
+
+def test_a_new_process_imports_what_it_inherits(tmp_path, monkeypatch):
+    (tmp_path / "pet_parts_b.py").write_text("")
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "pet_parts_b.py"))
+    import_inherited_extensions()
+    assert "pet_parts_b" in sys.modules
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*none\.py to import"):
+        import_extensions([str(tmp_path / "none.py")])
+
+
+@pytest.mark.parametrize("name", ["json.py", "my-parts.py"])
+def test_a_name_that_cannot_be_imported_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(ValueError, match=r"cannot be imported, .*; rename the file"):
+        import_extensions([str(tmp_path / name)])
+
+
+def test_an_error_in_the_file_passes_through(tmp_path):
+    (tmp_path / "pet_parts_c.py").write_text("1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        import_extensions([str(tmp_path / "pet_parts_c.py")])
