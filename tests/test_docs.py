@@ -11,7 +11,10 @@ from pet.config import CfgNode, default_cfg
 _ROOT = Path(__file__).resolve().parents[1]
 _PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("tutorial", "tutorial.zh", "design", "weights", "extending")),
+    *(
+        f"docs/{name}.md"
+        for name in ("tutorial", "tutorial.zh", "design", "weights", "extending", "model_zoo")
+    ),
 ]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -62,3 +65,9 @@ def test_both_tutorials_show_the_same_commands():
     english, chinese = commands("docs/tutorial.md"), commands("docs/tutorial.zh.md")
     assert len(english) == len(chinese)
     assert [b for b in english if "python" in b] == [b for b in chinese if "python" in b]
+
+
+def test_the_model_zoo_names_every_config():
+    page = read("docs/model_zoo.md")
+    stems = {path.stem for path in (_ROOT / "cfgs").rglob("*.yaml") if path.stem[:5] != "base_"}
+    assert {stem for stem in stems if f"`{stem}`" not in page} == set()

@@ -41,3 +41,28 @@ def test_mask_rcnn_overfits_eight_real_pictures(tmp_path, coco_mini):
     )
     assert scores["bbox"]["AP"] >= 0.60
     assert scores["segm"]["AP"] >= 0.45
+
+
+@pytest.mark.slow
+def test_cascade_mask_rcnn_overfits_eight_real_pictures(tmp_path, coco_mini):
+    scores = run_recipe(
+        "cfgs/rcnn/coco_mini/overfit_e2e_cascade_mask_rcnn_R-18-FPN.yaml",
+        tmp_path / "run",
+        "DATA_DIR",
+        str(coco_mini),
+    )
+    assert scores["bbox"]["AP"] >= 0.60
+    assert scores["segm"]["AP"] >= 0.45
+
+
+@pytest.mark.slow
+def test_keypoints_and_masks_overfit_eight_real_pictures(tmp_path, coco_mini):
+    scores = run_recipe(
+        "cfgs/rcnn/coco_mini/overfit_e2e_keypoint_mask_rcnn_R-18-FPN.yaml",
+        tmp_path / "run",
+        "DATA_DIR",
+        str(coco_mini),
+    )
+    assert scores["bbox"]["AP"] >= 0.60
+    assert scores["segm"]["AP"] >= 0.45
+    assert scores["keypoints"]["AP"] >= 0.50

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from pet import __version__
 from pet.config import CfgNode, cfg
 from pet.solver.lr_scheduler import LearningRateScheduler
+from pet.structures import KeypointLayout
 from pet.utils.comm import is_main_process
 from pet.utils.files import atomic_path
 
@@ -31,9 +33,10 @@ class Checkpointer:
     """Writes ``model_iter{N}.pth`` and ``model_latest.pth`` into a folder, and resumes from it.
 
     A checkpoint is a dict of ``model``, ``optimizer`` and ``scheduler`` (state dicts),
-    ``optimizer_type``, ``iteration``, ``class_names`` (without the background) and
-    ``pet_version``: tensors and plain types only. A file is whole or not there; a write that fails
-    leaves the earlier files as they were. Only the main process writes.
+    ``optimizer_type``, ``iteration``, ``class_names`` (without the background), ``keypoints``
+    (``names`` and ``skeleton``, or None) and ``pet_version``: tensors and plain types only. A file
+    is whole or not there; a write that fails leaves the earlier files as they were. Only the main
+    process writes.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Checkpointer:
         snapshot_iters: int = 0,
         max_iter: int = 0,
         class_names: Sequence[str] = (),
+        keypoints: KeypointLayout | None = None,
     ) -> None:
         """Save every ``snapshot_iters`` iterations (0: never) and at iteration ``max_iter``."""
         self._folder = Path(folder)
         self._snapshot_iters, self._max_iter = snapshot_iters, max_iter
         self._class_names = tuple(class_names)
+        self._keypoints = keypoints
 
     def is_due(self, iteration: int) -> bool:
         """Whether a checkpoint is to be written after update number ``iteration``, from 1."""
@@ -77,6 +82,7 @@ class Checkpointer:
             "scheduler": scheduler.state_dict(),
             "iteration": scheduler.iteration,
             "class_names": list(self._class_names),
+            "keypoints": asdict(self._keypoints) if self._keypoints else None,
             "pet_version": __version__,
         }
         path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
@@ -146,9 +152,17 @@ class Checkpointer:
         return sorted(numbered, key=lambda p: int(p.stem.removeprefix("model_iter")), reverse=True)
 
 
-def build_checkpointer(class_names: Sequence[str] = (), cfg: CfgNode = cfg) -> Checkpointer:
-    """Return the checkpointer of the run in CKPT; ``class_names`` are kept in its files."""
-    return Checkpointer(cfg.CKPT, cfg.SOLVER.SNAPSHOT_ITERS, cfg.SOLVER.MAX_ITER, class_names)
+def build_checkpointer(
+    class_names: Sequence[str] = (),
+    cfg: CfgNode = cfg,
+    keypoints: KeypointLayout | None = None,
+) -> Checkpointer:
+    """Return the checkpointer of the run in CKPT.
+
+    ``class_names`` and what the ``keypoints`` are called are kept in its files.
+    """
+    solver = cfg.SOLVER
+    return Checkpointer(cfg.CKPT, solver.SNAPSHOT_ITERS, solver.MAX_ITER, class_names, keypoints)
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

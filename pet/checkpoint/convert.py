@@ -1,5 +1,6 @@
 """Turning a published file of weights into one with Pet's keys."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from .imported import ImportedWeights, import_weights
 from .importers import IMPORTERS
 from .importers.base import describe_no_place
 from .load_report import LoadReport, group_keys, list_mismatches
-from .weights import compare
+from .weights import PLACES, compare, in_model_places
 
 #: Who publishes files that can be converted.
 FAMILIES = tuple(dict.fromkeys(i.family for i in IMPORTERS if i.family != "pet"))
@@ -62,8 +63,10 @@ def check_fit(weights: ImportedWeights, cfg: CfgNode = cfg) -> str:
     with torch.device("meta"):  # shapes only
         model_state = build_model("meta", cfg).state_dict()
     if all(key.startswith("Conv_Body.") for key in weights.state):
-        model_state = {k: v for k, v in model_state.items() if k.startswith("Conv_Body.")}
-    report = compare(model_state, weights.state, weights.source, weights.format)
+        trunk = tuple(place for pair in PLACES for place in pair)
+        model_state = {k: v for k, v in model_state.items() if k.startswith(trunk)}
+    state = in_model_places(weights.state, model_state)
+    report = compare(model_state, state, weights.source, weights.format)
     if report.mismatched or report.missing or report.skipped:
         raise ValueError(_describe_misfit(report))
     differing = contradictions(weights.expects, cfg, report.loaded)
@@ -75,7 +78,8 @@ def check_fit(weights: ImportedWeights, cfg: CfgNode = cfg) -> str:
 def write_weights(weights: ImportedWeights, path: str | Path) -> None:
     """Write ``weights`` to ``path``, whole or not at all: a checkpoint of Pet to start from.
 
-    It holds ``model``, ``source``, ``expects`` and ``class_names``, as tensors and plain types.
+    It holds ``model``, ``source``, ``expects``, ``class_names`` and ``keypoints``, as tensors and
+    plain types.
     Raises ValueError where some keys have no place, or ``path`` is the source.
     """
     if weights.no_place:
@@ -91,6 +95,7 @@ def write_weights(weights: ImportedWeights, path: str | Path) -> None:
         "source": f"{Path(weights.source).name} ({weights.format})",
         "expects": dict(weights.expects),
         "class_names": list(weights.class_names),
+        "keypoints": asdict(weights.keypoints) if weights.keypoints else None,
     }
     with atomic_path(path) as temporary:
         torch.save(content, temporary)

@@ -7,12 +7,20 @@ from typing import Any
 from pet.config import CfgNode
 
 #: Section of the config -> the part of the model that it is for; the others are for the trunk.
-_PARTS = {
-    "MODEL.CLASS_LABELS": "Fast_RCNN.predictor.cls_score.",
+_PARTS: Mapping[str, str | tuple[str, ...]] = {
+    "MODEL.CLASS_LABELS": (
+        "Fast_RCNN.predictor.cls_score.",
+        "Cascade_RCNN.stages.0.predictor.cls_score.",
+        "RetinaNet.head.cls_logits.",
+    ),
+    "MODEL.CLS_AGNOSTIC_BBOX_REG": "Fast_RCNN.predictor.bbox_pred.",
     "FPN": "Conv_Body_FPN.",
     "RPN": "RPN.",
-    "FAST_RCNN": "Fast_RCNN.",
+    "FAST_RCNN": ("Fast_RCNN.", "Cascade_RCNN."),
+    "CASCADE_RCNN": "Cascade_RCNN.",
     "MRCNN": "Mask_RCNN.",
+    "KRCNN": "Keypoint_RCNN.",
+    "RETINANET": "RetinaNet.",
 }
 _NO_KEY = "no such key"
 

@@ -7,10 +7,19 @@ from typing import Any
 
 from torch import Tensor
 
+from pet.structures import KeypointLayout
+from pet.structures.keypoints import COCO_PERSON
+
 from .coco_classes import BY_CATEGORY_ID, CONTIGUOUS
 from .expectations import concerning
 from .importers import Importer, find_importer, known_formats
 from .weight_file import read_weight_file
+
+#: The layers that have an output for each class and the background.
+_CLASSIFIERS = (
+    "Fast_RCNN.predictor.cls_score.bias",
+    "Cascade_RCNN.stages.0.predictor.cls_score.bias",
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class ImportedWeights:
     no_place: tuple[str, ...]  # keys of the file that Pet has no place for
     expects: Mapping[str, Any]  # config key -> the value that the weights need
     class_names: tuple[str, ...]  # without the background; () where they are not known
+    keypoints: KeypointLayout | None = None  # None where there are none, or they are not known
 
 
 def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
@@ -52,7 +62,36 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
         no_place=converted.no_place,
         expects=expects,
         class_names=file.class_names or _coco_names(converted.state, expects),
+        keypoints=file.keypoints or _coco_keypoints(converted.state, expects),
     )
+
+
+def count_classes(state: Mapping[str, Tensor]) -> int | None:
+    """Return the number of classes, with the background, that a detector's ``state`` is for.
+
+    By Pet's keys; None where it is no detector's, or one without classes.
+    """
+    for classifier in _CLASSIFIERS:
+        if classifier in state:
+            return len(state[classifier])
+    head = "RetinaNet.head"
+    classes, boxes = (state.get(f"{head}.{layer}.bias") for layer in ("cls_logits", "bbox_pred"))
+    if classes is None or boxes is None:
+        return None
+    return len(classes) // (len(boxes) // 4) + 1  # of each anchor K outputs, and 4
+
+
+def count_keypoints(state: Mapping[str, Tensor]) -> int | None:
+    """Return the number of points that a ``state`` by Pet's keys predicts; None for no branch."""
+    bias = state.get("Keypoint_RCNN.predictor.deconv.bias")
+    return None if bias is None else len(bias)
+
+
+def _coco_keypoints(
+    state: Mapping[str, Tensor], expects: Mapping[str, Any]
+) -> KeypointLayout | None:
+    """Return the points of COCO's people where a published detector predicts as many."""
+    return COCO_PERSON if expects and count_keypoints(state) == len(COCO_PERSON) else None
 
 
 def _importer(state: Mapping[str, Tensor], path: str | Path, family: str) -> Importer:
@@ -73,9 +112,11 @@ def _importer(state: Mapping[str, Tensor], path: str | Path, family: str) -> Imp
 
 def _coco_names(state: Mapping[str, Tensor], expects: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of COCO's classes where a published detector predicts as many."""
-    scores = state.get("Fast_RCNN.predictor.cls_score.bias")
-    if scores is None or "MODEL.CLASS_LABELS" not in expects:
+    num_classes = count_classes(state)
+    if num_classes == 2 and _coco_keypoints(state, expects) is not None:
+        return ("person",)
+    if num_classes is None or "MODEL.CLASS_LABELS" not in expects:
         return ()
     contiguous = expects["MODEL.CLASS_LABELS"] == "contiguous"
     names = CONTIGUOUS if contiguous else BY_CATEGORY_ID
-    return names if len(scores) == len(names) + 1 else ()
+    return names if num_classes == len(names) + 1 else ()

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Counters that no computation of ours reads; files and models have them or not.
-COUNTER = ".num_batches_tracked"
+from pet.structures import KeypointLayout
+
+#: What training counts along the way, and detections do not depend on; files and models have them
+#: or not.
+COUNTERS = (".num_batches_tracked", ".loss_average")
 #: Last layers of the heads, with outputs for each class.
-_PREDICTORS = (".cls_score.", ".bbox_pred.", ".mask_logits.")
+_PREDICTORS = (".cls_score.", ".bbox_pred.", ".mask_logits.", ".cls_logits.")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class LoadReport:
     missing: tuple[str, ...]  # model keys that the file lacks: left as they were
     mismatched: tuple[Mismatch, ...]  # of another shape: left as they were
     class_names: tuple[str, ...]  # the classes that the weights were trained for; or ()
+    keypoints: KeypointLayout | None = None  # the points, likewise; or None
 
     def __str__(self) -> str:
         lines = [f"weights from {self.source} ({self.format}): {group_keys(self.loaded, names=0)}"]
@@ -58,8 +62,8 @@ class LoadReport:
 
 
 def without_counters(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return ``keys`` without the counters of batch norms."""
-    return tuple(key for key in keys if not key.endswith(COUNTER))
+    """Return ``keys`` without what training counts along the way."""
+    return tuple(key for key in keys if not key.endswith(COUNTERS))
 
 
 def group_keys(keys: Iterable[str], names: int = 3) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pet.structures import KeypointLayout
+
 from .importers import known_formats
 from .pickle_file import read_pickle_file
 from .torch_file import read_torch_file
@@ -26,6 +28,7 @@ class WeightFile:
     state: dict[str, Tensor]
     no_tensors: tuple[str, ...] = ()  # keys beside the weights, of numbers and texts
     class_names: tuple[str, ...] = ()  # without the background; a checkpoint of Pet has them
+    keypoints: KeypointLayout | None = None  # likewise
     expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; a converted file
 
 
@@ -58,8 +61,17 @@ def read_weight_file(path: str | Path) -> WeightFile:
         tensors,
         tuple(key for key, value in weights.items() if value is None),
         tuple(extra.get("class_names") or ()),
+        _keypoint_layout(extra.get("keypoints")),
         dict(expects) if isinstance(expects, Mapping) else {},
     )
+
+
+def _keypoint_layout(content: Any) -> KeypointLayout | None:
+    """Return what a checkpoint of Pet says of its keypoints, or None."""
+    if not isinstance(content, Mapping):
+        return None
+    limbs = tuple((int(start), int(end)) for start, end in content["skeleton"])
+    return KeypointLayout(tuple(map(str, content["names"])), limbs)
 
 
 def _is_pickle(path: Path) -> bool:

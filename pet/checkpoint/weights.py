@@ -1,7 +1,8 @@
 """Loading weights into a model, with a report of what found its place and what did not."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from .imported import import_weights
 from .importers import download_url
 from .importers.base import describe_no_place
 from .load_report import (
-    COUNTER,
+    COUNTERS,
     LoadReport,
     Mismatch,
     group_keys,
@@ -23,6 +24,13 @@ from .load_report import (
 )
 
 _logger = logging.getLogger(__name__)
+
+#: Where files have weights of a trunk, and where else than there a model may hold them: res5 as
+#: the head of the RoIs, and a model of timm inside of its trunk.
+PLACES = (
+    ("Conv_Body.layer4.", "Fast_RCNN.head.layer4."),
+    ("Conv_Body.", "Conv_Body.body."),
+)
 
 
 def load_weights(
@@ -49,13 +57,14 @@ def load_weights(
     name = weights.format
     if weights.no_place:
         raise ValueError(f"{path} ({key}, {name}): {describe_no_place(weights.no_place, count=8)}")
-    report = compare(
-        model.state_dict(), weights.state, str(path), name, weights.class_names, weights.not_needed
-    )
+    model_state = model.state_dict()
+    state = in_model_places(weights.state, model_state)
+    report = compare(model_state, state, str(path), name, weights.class_names, weights.not_needed)
+    report = replace(report, keypoints=weights.keypoints)
     if not report.loaded and not report.mismatched:
         raise ValueError(
             f"nothing in {path} ({key}) is in the model: the file ({name}) has "
-            f"{group_keys(weights.state)}, the model {group_keys(model.state_dict())}"
+            f"{group_keys(weights.state)}, the model {group_keys(model_state)}"
         )
     if report.mismatched and not reinit_mismatched:
         raise ValueError(_describe_mismatches(report, key, strict))
@@ -63,11 +72,26 @@ def load_weights(
         raise ValueError(
             f"{key} is not of this model; test with the config that it was trained with\n{report}"
         )
-    copy_into(model, {k: weights.state[k] for k in report.loaded})
+    copy_into(model, {k: state[k] for k in report.loaded})
     _logger.info("%s", report)
     if cfg is not None and (differing := contradictions(weights.expects, cfg, report.loaded)):
         _logger.warning("%s", describe_contradictions(f"{path} ({name})", differing))
     return report
+
+
+def in_model_places(state: Mapping[str, Tensor], model_keys: Container[str]) -> dict[str, Tensor]:
+    """Return ``state`` with the names that the model has for the weights of its trunk.
+
+    A file of a trunk cannot tell whether res5 belongs to it or is the head of the RoIs.
+    """
+    return {_place(key, model_keys): value for key, value in state.items()}
+
+
+def _place(key: str, model_keys: Container[str]) -> str:
+    if key in model_keys:
+        return key
+    moved = (there + key.removeprefix(here) for here, there in PLACES if key.startswith(here))
+    return next((other for other in moved if other in model_keys), key)
 
 
 def compare(
@@ -94,7 +118,7 @@ def compare(
         source=source,
         format=format_name,
         loaded=tuple(key for key in shared if key not in other_shape),
-        not_needed=(*not_needed, *(key for key in unknown if key.endswith(COUNTER))),
+        not_needed=(*not_needed, *(key for key in unknown if key.endswith(COUNTERS))),
         skipped=without_counters(unknown),
         missing=without_counters(key for key in model_state if key not in state),
         mismatched=mismatched,

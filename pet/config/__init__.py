@@ -21,7 +21,21 @@ def default_cfg() -> CfgNode:
     """Return a fresh config with every key at its default."""
     node = base_cfg()
     add_rcnn_cfg(node)
+    _separate_tuples(node)
     return node
+
+
+def _separate_tuples(node: CfgNode) -> None:
+    """Give every key a tuple of its own: equal constants are one, for which YAML has an alias."""
+    for key, value in node.items():
+        if isinstance(value, CfgNode):
+            _separate_tuples(value)
+        elif isinstance(value, tuple):
+            node[key] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    return tuple([_copied(item) for item in value]) if isinstance(value, tuple) else value
 
 
 cfg = default_cfg()

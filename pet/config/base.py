@@ -163,3 +163,45 @@ def _add_test_keys(node: CfgNode) -> None:
     node.TEST.IMS_PER_GPU = 1
     # Loader processes beside each testing process, as TRAIN.LOADER_THREADS.
     node.TEST.LOADER_THREADS = 2
+
+    node.TEST.BBOX_AUG = CfgNode()
+    # Whether boxes are found in several views of an image: at TEST.SCALE, and at those below.
+    node.TEST.BBOX_AUG.ENABLED = False
+    # Whether each of the views is also looked at mirrored.
+    node.TEST.BBOX_AUG.H_FLIP = True
+    # Lengths of the shorter side of the further views, in pixels.
+    node.TEST.BBOX_AUG.SCALES = (400, 600, 1000, 1200)
+    # Their longest allowed side, in pixels.
+    node.TEST.BBOX_AUG.MAX_SIZE = 2000
+
+    node.TEST.MASK_AUG = CfgNode()
+    # Whether masks are the mean over several views, likewise.
+    node.TEST.MASK_AUG.ENABLED = False
+    # As TEST.BBOX_AUG.H_FLIP.
+    node.TEST.MASK_AUG.H_FLIP = True
+    # As TEST.BBOX_AUG.SCALES.
+    node.TEST.MASK_AUG.SCALES = (400, 600, 1000, 1200)
+    # As TEST.BBOX_AUG.MAX_SIZE.
+    node.TEST.MASK_AUG.MAX_SIZE = 2000
+
+    node.TEST.KPS_AUG = CfgNode()
+    # Whether the heatmaps of keypoints are the mean over several views, likewise.
+    node.TEST.KPS_AUG.ENABLED = False
+    # As TEST.BBOX_AUG.H_FLIP.
+    node.TEST.KPS_AUG.H_FLIP = True
+    # As TEST.BBOX_AUG.SCALES.
+    node.TEST.KPS_AUG.SCALES = (400, 600, 1000, 1200)
+    # As TEST.BBOX_AUG.MAX_SIZE.
+    node.TEST.KPS_AUG.MAX_SIZE = 2000
+
+    node.TEST.SOFT_NMS = CfgNode()
+    # Whether a detection that overlaps a better one of its class loses score instead of being
+    # dropped (Bodla et al. 2017).
+    node.TEST.SOFT_NMS.ENABLED = False
+    # "linear" (times 1 - IoU where the IoU is above FAST_RCNN.NMS; equation 1 of the paper) or
+    # "gaussian" (times exp(-IoU² / SIGMA); equation 2). Source: Detectron's default.
+    node.TEST.SOFT_NMS.METHOD = "linear"
+    # Width of the Gaussian. Source: 0.5, section 5 of the paper.
+    node.TEST.SOFT_NMS.SIGMA = 0.5
+    # A detection whose score has fallen to this or below is dropped, in [0, 1]. Source: Detectron.
+    node.TEST.SOFT_NMS.SCORE_THRESH = 0.0001

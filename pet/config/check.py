@@ -5,25 +5,37 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from pet.config.check_backbone import check_backbone, check_res5_head
+
+_NORMS = ("freeze", "bn", "syncbn", "gn")
+
 
 def check_cfg(cfg: CfgNode) -> None:
     """Raise ValueError, naming the keys and what would do, where ``cfg`` contradicts itself."""
     _check_choices(cfg)
     _check_ranges(cfg)
     _check_schedule(cfg)
+    check_backbone(cfg)
     _check_anchors(cfg)
+    _check_retinanet(cfg)
+    _check_parts(cfg)
     _check_heads(cfg)
+    _check_soft_nms(cfg)
 
 
 def _check_choices(cfg: CfgNode) -> None:
     _one_of(cfg, "INPUT.CHANNEL_ORDER", ("RGB", "BGR"))
     _one_of(cfg, "INPUT.INTERPOLATION", ("opencv", "pil", "float"))
     _one_of(cfg, "INPUT.RESIZE_ROUNDING", ("half_up", "floor"))
-    _one_of(cfg, "MODEL.BATCH_NORM", ("freeze", "bn"))
+    _one_of(cfg, "MODEL.BATCH_NORM", _NORMS)
     _one_of(cfg, "MODEL.CLASS_LABELS", ("contiguous", "category_id"))
-    for key in ("FPN.NORM", "FAST_RCNN.NORM", "MRCNN.NORM"):
-        _one_of(cfg, key, ("none", "freeze", "bn"))
+    for key in ("FPN.NORM", "FAST_RCNN.NORM", "MRCNN.NORM", "KRCNN.NORM"):
+        _one_of(cfg, key, ("none", *_NORMS))
     _one_of(cfg, "RPN.LOSS_NORMALIZER", ("batch_size", "sampled"))
+    _one_of(cfg, "FPN.P6_FROM", ("res5", "P5"))
+    _one_of(cfg, "RETINANET.NORM", ("none", "gn"))
+    _one_of(cfg, "RETINANET.BOX_LOSS", ("smooth_l1", "giou"))
+    _one_of(cfg, "RETINANET.LOSS_NORMALIZER", ("batch", "image", "average"))
     _one_of(cfg, "MRCNN.TARGET_METHOD", ("cell_centre", "roi_align"))
     _one_of(cfg, "MRCNN.PASTE_METHOD", ("pixel_centre", "integer_box"))
     _one_of(cfg, "SOLVER.OPTIMIZER", ("SGD", "ADAMW"))
@@ -32,6 +44,9 @@ def _check_choices(cfg: CfgNode) -> None:
     _one_of(cfg, "DATALOADER.SAMPLER_TRAIN", ("DistributedSampler", "RepeatFactorTrainingSampler"))
     _one_of(cfg, "FAST_RCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
     _one_of(cfg, "MRCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
+    _one_of(cfg, "KRCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
+    _one_of(cfg, "KRCNN.LOSS_NORMALIZER", ("visible", "batch_size"))
+    _one_of(cfg, "KRCNN.SCORE_METHOD", ("probability", "one"))
     for name, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
@@ -47,6 +62,9 @@ def _check_ranges(cfg: CfgNode) -> None:
         "TEST.SCALE",
         "TEST.MAX_SIZE",
         "TEST.IMS_PER_GPU",
+        "TEST.BBOX_AUG.MAX_SIZE",
+        "TEST.MASK_AUG.MAX_SIZE",
+        "TEST.KPS_AUG.MAX_SIZE",
         "INPUT.SIZE_DIVISIBILITY",
         "FPN.DIM",
         "RPN.PRE_NMS_TOP_N_TRAIN",
@@ -59,7 +77,11 @@ def _check_ranges(cfg: CfgNode) -> None:
         "FAST_RCNN.MLP_HEAD_DIM",
         "FAST_RCNN.CONV_HEAD_DIM",
         "RPN.NUM_CONVS",
+        "RETINANET.SCALES_PER_OCTAVE",
+        "RETINANET.PRE_NMS_TOP_N",
+        "RETINANET.DETECTIONS_PER_IMG",
         "MRCNN.CONV_DIM",
+        "KRCNN.CONV_DIM",
     ):
         _at_least(cfg, key, 1)
     for key in (
@@ -85,9 +107,15 @@ def _check_ranges(cfg: CfgNode) -> None:
         "RPN.MIN_SIZE",
         "RPN.SMOOTH_L1_BETA",
         "FAST_RCNN.SMOOTH_L1_BETA",
+        "RETINANET.NUM_CONVS",
+        "RETINANET.FOCAL_GAMMA",
+        "RETINANET.SMOOTH_L1_BETA",
         "FAST_RCNN.ROI_XFORM_SAMPLING_RATIO",
         "MRCNN.ROI_XFORM_SAMPLING_RATIO",
         "MRCNN.NUM_CONVS",
+        "KRCNN.ROI_XFORM_SAMPLING_RATIO",
+        "KRCNN.NUM_CONVS",
+        "KRCNN.MIN_KEYPOINTS_PER_IMAGE",
     ):
         _at_least(cfg, key, 0)
     for key in (
@@ -103,14 +131,16 @@ def _check_ranges(cfg: CfgNode) -> None:
         "FAST_RCNN.POSITIVE_FRACTION",
         "FAST_RCNN.SCORE_THRESH",
         "FAST_RCNN.NMS",
+        "KRCNN.PIXEL_SHIFT",
+        "RETINANET.FG_IOU_THRESHOLD",
+        "RETINANET.BG_IOU_THRESHOLD",
+        "RETINANET.FOCAL_ALPHA",
+        "RETINANET.SCORE_THRESH",
+        "RETINANET.NMS",
+        "TEST.SOFT_NMS.SCORE_THRESH",
     ):
         if not 0 <= _get(cfg, key) <= 1:
             raise ValueError(f"{key} must lie in [0, 1]; got {_get(cfg, key)}")
-    if not 0 <= cfg.BACKBONE.FREEZE_AT <= 5:
-        raise ValueError(
-            "BACKBONE.FREEZE_AT must lie in 0..5, from no stage to all of them; "
-            f"got {cfg.BACKBONE.FREEZE_AT}"
-        )
     if cfg.MODEL.NUM_CLASSES != -1 and cfg.MODEL.NUM_CLASSES < 2:
         raise ValueError(
             "MODEL.NUM_CLASSES counts the background, so the least is 2; -1 takes it from the "
@@ -141,10 +171,12 @@ def _check_schedule(cfg: CfgNode) -> None:
 
 def _check_anchors(cfg: CfgNode) -> None:
     rpn, levels = cfg.RPN, 5 if cfg.FPN.FPN_ON else 1
-    strides = (4, 8, 16, 32, 64) if cfg.FPN.FPN_ON else (32,)
+    stage, dilation = cfg.BACKBONE.OUT_STAGE, cfg.BACKBONE.RES5_DILATION
+    strides = (4, 8, 16, 32, 64) if cfg.FPN.FPN_ON else (2**stage // dilation,)
     if tuple(rpn.ANCHOR_STRIDE) != strides:
         raise ValueError(
-            f"FPN.FPN_ON is {cfg.FPN.FPN_ON}, which gives levels of stride {strides}, but "
+            f"FPN.FPN_ON is {cfg.FPN.FPN_ON}, BACKBONE.OUT_STAGE {stage} and "
+            f"BACKBONE.RES5_DILATION {dilation}, which gives levels of stride {strides}, but "
             f"RPN.ANCHOR_STRIDE is {rpn.ANCHOR_STRIDE}"
         )
     if not rpn.ANCHOR_SIZES or (levels > 1 and len(rpn.ANCHOR_SIZES) != levels):
@@ -161,24 +193,106 @@ def _check_anchors(cfg: CfgNode) -> None:
         )
 
 
+def _check_retinanet(cfg: CfgNode) -> None:
+    retina, is_on = cfg.RETINANET, cfg.MODEL.RETINANET_ON
+    if is_on and (not cfg.FPN.FPN_ON or cfg.FPN.BODY == "fpn"):
+        raise ValueError(
+            "MODEL.RETINANET_ON needs a pyramid from P3 to P7; give FPN.FPN_ON True and FPN.BODY "
+            "fpn_p6p7"
+        )
+    if cfg.FPN.FPN_ON and cfg.FPN.BODY == "fpn_p6p7" and not is_on:
+        raise ValueError(
+            "FPN.BODY fpn_p6p7 is for MODEL.RETINANET_ON; an R-CNN needs P2 as well, so give fpn"
+        )
+    for key in ("ANCHOR_SIZES", "ASPECT_RATIOS"):
+        if not retina[key] or min(retina[key]) <= 0:
+            raise ValueError(f"RETINANET.{key} needs positive numbers; got {retina[key]}")
+    if not 0 < retina.PRIOR_PROB < 1:
+        raise ValueError(f"RETINANET.PRIOR_PROB must lie in (0, 1); got {retina.PRIOR_PROB}")
+
+
 def _check_heads(cfg: CfgNode) -> None:
-    for section in (cfg.RPN, cfg.FAST_RCNN):
+    for name in ("RPN", "FAST_RCNN", "RETINANET"):
+        section = cfg[name]
         if section.BG_IOU_THRESHOLD > section.FG_IOU_THRESHOLD:
-            name = "RPN" if section is cfg.RPN else "FAST_RCNN"
             raise ValueError(
                 f"{name}.BG_IOU_THRESHOLD {section.BG_IOU_THRESHOLD} lies above "
                 f"{name}.FG_IOU_THRESHOLD {section.FG_IOU_THRESHOLD}"
             )
     if len(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) != 4 or min(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) <= 0:
         raise ValueError("FAST_RCNN.BBOX_REG_WEIGHTS needs four positive numbers")
-    for key in ("FAST_RCNN.ROI_XFORM_RESOLUTION", "MRCNN.ROI_XFORM_RESOLUTION", "MRCNN.RESOLUTION"):
+    _check_cascade(cfg)
+    _check_keypoints(cfg)
+    grids = tuple(f"{name}.ROI_XFORM_RESOLUTION" for name in ("FAST_RCNN", "MRCNN", "KRCNN"))
+    for key in (*grids, "MRCNN.RESOLUTION"):
         if len(_get(cfg, key)) != 2 or min(_get(cfg, key)) < 1:
             raise ValueError(f"{key} needs a height and a width, such as (14, 14)")
-    doubled = tuple(2 * side for side in cfg.MRCNN.ROI_XFORM_RESOLUTION)
+    check_res5_head(cfg)
+    grid, of = cfg.MRCNN.ROI_XFORM_RESOLUTION, "MRCNN.ROI_XFORM_RESOLUTION"
+    if cfg.MRCNN.SHARE_RES5:
+        grid = tuple((side + 1) // 2 for side in cfg.FAST_RCNN.ROI_XFORM_RESOLUTION)
+        of = "what res5 makes of FAST_RCNN.ROI_XFORM_RESOLUTION,"
+    doubled = tuple(2 * side for side in grid)
     if cfg.MODEL.MASK_ON and tuple(cfg.MRCNN.RESOLUTION) != doubled:
         raise ValueError(
-            f"MRCNN.RESOLUTION {cfg.MRCNN.RESOLUTION} must be twice MRCNN.ROI_XFORM_RESOLUTION "
-            f"{cfg.MRCNN.ROI_XFORM_RESOLUTION}; give {doubled}"
+            f"MRCNN.RESOLUTION {cfg.MRCNN.RESOLUTION} must be twice {of} {grid}; give {doubled}"
+        )
+
+
+def _check_parts(cfg: CfgNode) -> None:
+    """Raise ValueError where a branch is asked for beside a model that has none."""
+    branches = ("MASK_ON", "KEYPOINT_ON", "CASCADE_ON")
+    views = (cfg.TEST.BBOX_AUG, cfg.TEST.MASK_AUG, cfg.TEST.KPS_AUG)
+    if cfg.MODEL.RPN_ONLY and any(section.ENABLED for section in views):
+        raise ValueError(
+            "TEST.BBOX_AUG, TEST.MASK_AUG and TEST.KPS_AUG join detections, of which there are "
+            "none with MODEL.RPN_ONLY; ENABLED or that must be False"
+        )
+    for alone, others in (("RPN_ONLY", (*branches, "RETINANET_ON")), ("RETINANET_ON", branches)):
+        wanted = [f"MODEL.{key}" for key in others if cfg.MODEL[key]]
+        if cfg.MODEL[alone] and wanted:
+            raise ValueError(
+                f"MODEL.{alone} is a model without RoI heads, so that {' and '.join(wanted)} must "
+                "be False"
+            )
+
+
+def _check_soft_nms(cfg: CfgNode) -> None:
+    _one_of(cfg, "TEST.SOFT_NMS.METHOD", ("linear", "gaussian"))
+    if cfg.TEST.SOFT_NMS.SIGMA <= 0:
+        raise ValueError(f"TEST.SOFT_NMS.SIGMA must be positive; got {cfg.TEST.SOFT_NMS.SIGMA}")
+
+
+def _check_keypoints(cfg: CfgNode) -> None:
+    count, sigmas = cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS
+    if count != -1 and count < 1:
+        raise ValueError(f"KRCNN.NUM_KEYPOINTS must be -1 or at least 1; got {count}")
+    if not sigmas or min(sigmas) <= 0:
+        raise ValueError(f"KRCNN.SIGMAS must be positive; got {sigmas}")
+
+
+def _check_cascade(cfg: CfgNode) -> None:
+    cascade = cfg.CASCADE_RCNN
+    stages = len(cascade.FG_IOU_THRESHOLD)
+    if not stages or not all(0 <= iou <= 1 for iou in cascade.FG_IOU_THRESHOLD):
+        raise ValueError(
+            "CASCADE_RCNN.FG_IOU_THRESHOLD needs a number in [0, 1] for each stage; "
+            f"got {cascade.FG_IOU_THRESHOLD}"
+        )
+    for key in ("BBOX_REG_WEIGHTS", "STAGE_WEIGHTS"):
+        if len(cascade[key]) != stages:
+            raise ValueError(
+                f"CASCADE_RCNN.{key} {cascade[key]} must have an entry for each of the {stages} "
+                f"stages of CASCADE_RCNN.FG_IOU_THRESHOLD {cascade.FG_IOU_THRESHOLD}"
+            )
+    if any(len(weights) != 4 or min(weights) <= 0 for weights in cascade.BBOX_REG_WEIGHTS):
+        raise ValueError(
+            "CASCADE_RCNN.BBOX_REG_WEIGHTS needs four positive numbers for each stage; "
+            f"got {cascade.BBOX_REG_WEIGHTS}"
+        )
+    if min(cascade.STAGE_WEIGHTS) < 0:
+        raise ValueError(
+            f"CASCADE_RCNN.STAGE_WEIGHTS must be at least 0; got {cascade.STAGE_WEIGHTS}"
         )
 
 

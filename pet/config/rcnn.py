@@ -12,7 +12,8 @@ def add_rcnn_cfg(node: CfgNode) -> None:
     # Model family; "generalized_rcnn" is the only one.
     node.MODEL.TYPE = "generalized_rcnn"
     # Registered trunk: resnet{18,34,50,101,152}_1x64d (He et al. 2016), resnet18_1x32d (the
-    # smallest at half width) or resnext101_32x8d (Xie et al. 2017).
+    # smallest at half width), resnext50_32x4d, resnext101_32x8d or resnext101_64x4d (Xie et al.
+    # 2017); or "timm/<name>", a model of the package timm that has maps of stride 4, 8, 16 and 32.
     node.MODEL.CONV_BODY = "resnet50_1x64d"
     # Number of classes with the background (class 0); -1 takes it from the data sets.
     node.MODEL.NUM_CLASSES = -1
@@ -21,29 +22,55 @@ def add_rcnn_cfg(node: CfgNode) -> None:
     node.MODEL.CLASS_LABELS = "contiguous"
     # Whether there is a Mask R-CNN branch (He et al. 2017).
     node.MODEL.MASK_ON = False
-    # Normalisation of the trunk: "freeze" (batch norm with fixed statistics and weights) or "bn"
-    # (trained batch norm, for training from random weights).
+    # Whether there is a branch for keypoints (Mask R-CNN, section 5), alone or beside the masks.
+    node.MODEL.KEYPOINT_ON = False
+    # Whether the box branch is a cascade (Cai and Vasconcelos 2018), of CASCADE_RCNN.
+    node.MODEL.CASCADE_ON = False
+    # Whether there are no RoI heads, and the proposals of the RPN are the detections, all of label
+    # 1. Their score is average recall.
+    node.MODEL.RPN_ONLY = False
+    # Whether the box branch moves a box alike for all classes. A cascade always does.
+    node.MODEL.CLS_AGNOSTIC_BBOX_REG = False
+    # Whether the model is RetinaNet (Lin et al. 2017): classes and boxes straight from the anchors,
+    # with no proposals and no RoI heads. Its pyramid is FPN.BODY "fpn_p6p7".
+    node.MODEL.RETINANET_ON = False
+    # Normalisation of the trunk: "freeze" (batch norm with fixed statistics and weights), "bn"
+    # (trained batch norm, for training from random weights), "syncbn" (the same over the images of
+    # all GPUs) or "gn" (group norm, Wu and He 2018).
     node.MODEL.BATCH_NORM = "freeze"
-    # What is added to the variance in the trunk's norms. Source: PyTorch's 1e-5; the first COCO
-    # models of torchvision were published with 0.
+    # What is added to the variance in the norms of a ResNet. Source: PyTorch's 1e-5; the first COCO
+    # models of torchvision were published with 0. A trunk of timm brings its own.
     node.MODEL.BATCH_NORM_EPS = 1e-5
 
     node.BACKBONE = CfgNode()
-    # Stages of the trunk that are not trained: 0 none, 1 the stem, 2 stem and res2, ... 5 all.
-    # Source: 2, Detectron.
+    # Stages of the trunk that are not trained: 0 none, 1 the stem, 2 stem and res2, ... 5 all. In a
+    # trunk of timm: all that leads to its map of stride 2 ** FREEZE_AT. Source: 2, Detectron.
     node.BACKBONE.FREEZE_AT = 2
     # Whether a bottleneck block strides in its first 1x1 convolution (MSRA's and Caffe2's weights)
     # and not in the 3x3 (torchvision's).
     node.BACKBONE.STRIDE_IN_1X1 = False
+    # Last stage of the trunk: 5, or 4 where res5 is the box head ("C4" models) or not there at all.
+    # A pyramid needs 5.
+    node.BACKBONE.OUT_STAGE = 5
+    # 2 keeps res5 at the stride of res4, 16, and dilates its convolutions instead ("DC5" models).
+    node.BACKBONE.RES5_DILATION = 1
+    # Whether the 3x3 convolutions of res2, res3, res4 and res5 are deformable (Dai et al. 2017);
+    # for trunks of bottleneck blocks.
+    node.BACKBONE.STAGE_WITH_DCN = (False, False, False, False)
+    # Which deformable convolution: 1, or 2 with modulation (Zhu et al. 2018).
+    node.BACKBONE.DCN_VERSION = 1
 
     node.FPN = CfgNode()
     # Whether a feature pyramid (Lin et al. 2017) stands on the trunk. False uses res5 alone.
     node.FPN.FPN_ON = True
-    # Registered pyramid; "fpn" is the only one.
+    # Registered pyramid: "fpn" (P2 .. P6) or "fpn_p6p7" (P3 .. P7, for RetinaNet).
     node.FPN.BODY = "fpn"
+    # What the P6 of fpn_p6p7 is computed from: "res5" (the paper, Detectron2, torchvision's second
+    # form) or "P5" (torchvision's first form).
+    node.FPN.P6_FROM = "res5"
     # Channels of every pyramid level.
     node.FPN.DIM = 256
-    # Norm behind each of its convolutions: "none", "freeze" or "bn".
+    # Norm behind each of its convolutions: "none", or as MODEL.BATCH_NORM.
     node.FPN.NORM = "none"
     # An RoI of area a is pooled from level floor(4 + log2(sqrt(a) / 224 + ROI_RATIO_EPS) +
     # ROI_LEVEL_EPS), equation 1 of the paper. Source: Detectron2 adds 1e-8 to the ratio.
@@ -54,6 +81,9 @@ def add_rcnn_cfg(node: CfgNode) -> None:
     _add_rpn_keys(node)
     _add_fast_rcnn_keys(node)
     _add_mask_rcnn_keys(node)
+    _add_keypoint_rcnn_keys(node)
+    _add_retinanet_keys(node)
+    _add_cascade_rcnn_keys(node)
 
 
 def _add_rpn_keys(node: CfgNode) -> None:
@@ -103,8 +133,9 @@ def _add_rpn_keys(node: CfgNode) -> None:
 
 def _add_fast_rcnn_keys(node: CfgNode) -> None:
     node.FAST_RCNN = CfgNode()
-    # Registered box head: "roi_2mlp_head" (two fully connected layers) or "roi_xconv1fc_head" (a
-    # stack of 3x3 convolutions and one fully connected layer; Wu and He 2018).
+    # Registered box head: "roi_2mlp_head" (two fully connected layers), "roi_xconv1fc_head" (a
+    # stack of 3x3 convolutions and one fully connected layer; Wu and He 2018) or "roi_res5_head"
+    # (res5 of a ResNet on RoIs of res4, which needs BACKBONE.OUT_STAGE 4; "C4" models).
     node.FAST_RCNN.ROI_BOX_HEAD = "roi_2mlp_head"
     # Width of its fully connected layers.
     node.FAST_RCNN.MLP_HEAD_DIM = 1024
@@ -112,7 +143,7 @@ def _add_fast_rcnn_keys(node: CfgNode) -> None:
     node.FAST_RCNN.NUM_STACKED_CONVS = 4
     # Their channels.
     node.FAST_RCNN.CONV_HEAD_DIM = 256
-    # Norm behind each of these convolutions: "none", "freeze" or "bn".
+    # Norm behind each of these convolutions: "none", or as MODEL.BATCH_NORM.
     node.FAST_RCNN.NORM = "none"
     # How an RoI becomes a fixed grid: "ROIAlign" (He et al. 2017) or "ROIPool" (Girshick 2015).
     node.FAST_RCNN.ROI_XFORM_METHOD = "ROIAlign"
@@ -154,7 +185,10 @@ def _add_mask_rcnn_keys(node: CfgNode) -> None:
     node.MRCNN.NUM_CONVS = 4
     # Their channels, and those of the deconvolution behind them.
     node.MRCNN.CONV_DIM = 256
-    # Norm behind each of these convolutions: "none", "freeze" or "bn".
+    # Whether the branch stands on res5 of the box head "roi_res5_head", and pools no RoIs of its
+    # own: MRCNN.ROI_XFORM_* are not used then. Detectron's C4 models do, with NUM_CONVS 0.
+    node.MRCNN.SHARE_RES5 = False
+    # Norm behind each of these convolutions: "none", or as MODEL.BATCH_NORM.
     node.MRCNN.NORM = "none"
     # As FAST_RCNN.ROI_XFORM_METHOD.
     node.MRCNN.ROI_XFORM_METHOD = "ROIAlign"
@@ -164,7 +198,8 @@ def _add_mask_rcnn_keys(node: CfgNode) -> None:
     node.MRCNN.ROI_XFORM_RESOLUTION = (14, 14)
     # As FAST_RCNN.ROI_XFORM_SAMPLING_RATIO.
     node.MRCNN.ROI_XFORM_SAMPLING_RATIO = 2
-    # Height and width of the predicted mask: twice ROI_XFORM_RESOLUTION, by the deconvolution.
+    # Height and width of the predicted mask: twice ROI_XFORM_RESOLUTION, by the deconvolution; with
+    # SHARE_RES5, twice what res5 makes of FAST_RCNN.ROI_XFORM_RESOLUTION, half of it.
     node.MRCNN.RESOLUTION = (28, 28)
     # What a training mask holds: "cell_centre" (0 or 1, the mask at the centre of the cell) or
     # "roi_align" (0..1, averaged over the cell by unaligned ROIAlign; torchvision).
@@ -173,3 +208,112 @@ def _add_mask_rcnn_keys(node: CfgNode) -> None:
     # foreground from 0.5 on; Detectron2) or "integer_box" (stretched over the box of whole pixels,
     # foreground above 0.5; Detectron and torchvision).
     node.MRCNN.PASTE_METHOD = "pixel_centre"
+
+
+def _add_keypoint_rcnn_keys(node: CfgNode) -> None:
+    node.KRCNN = CfgNode()
+    # Number of points of an object; -1 takes it from the data sets.
+    node.KRCNN.NUM_KEYPOINTS = -1
+    # Where in its pixel an annotated point lies, 0 to 1: 0.5 in the middle, as COCO's annotations
+    # count pixels (Detectron2), or 0 at the corner, taking them as they are (torchvision). Added
+    # when annotations are read, subtracted from the results.
+    node.KRCNN.PIXEL_SHIFT = 0.5
+    # Training leaves out images with fewer labelled points than this. Source: 1 in Detectron2, 10
+    # in torchvision.
+    node.KRCNN.MIN_KEYPOINTS_PER_IMAGE = 0
+    # Registered keypoint head; "roi_convx_head" (a stack of 3x3 convolutions) is the only one.
+    node.KRCNN.ROI_KEYPOINT_HEAD = "roi_convx_head"
+    # Number of those convolutions. Source: Mask R-CNN, section 5.
+    node.KRCNN.NUM_CONVS = 8
+    # Their channels.
+    node.KRCNN.CONV_DIM = 512
+    # Norm behind each of these convolutions: as FPN.NORM.
+    node.KRCNN.NORM = "none"
+    # As FAST_RCNN.ROI_XFORM_METHOD.
+    node.KRCNN.ROI_XFORM_METHOD = "ROIAlign"
+    # As FAST_RCNN.ROI_XFORM_ALIGNED.
+    node.KRCNN.ROI_XFORM_ALIGNED = True
+    # Height and width of the pooled grid, in cells. A heatmap has four times as many along a side.
+    node.KRCNN.ROI_XFORM_RESOLUTION = (14, 14)
+    # As FAST_RCNN.ROI_XFORM_SAMPLING_RATIO.
+    node.KRCNN.ROI_XFORM_SAMPLING_RATIO = 2
+    # What the loss is divided by: "visible" (the points that it is summed over) or "batch_size"
+    # (all points of images * FAST_RCNN.BATCH_SIZE_PER_IMAGE * FAST_RCNN.POSITIVE_FRACTION RoIs).
+    node.KRCNN.LOSS_NORMALIZER = "visible"
+    # The third value of a predicted point, behind x and y: "probability" (how much of the heatmap
+    # lies at its peak; Detectron2) or "one" (always 1; torchvision).
+    node.KRCNN.SCORE_METHOD = "probability"
+    # How far annotators differ in each point, relative to the size of the object, for the score
+    # (COCO's OKS): a number for each point. Source: pycocotools, for the 17 points of a person.
+    node.KRCNN.SIGMAS = (
+        *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+        *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+    )
+
+
+def _add_cascade_rcnn_keys(node: CfgNode) -> None:
+    # With MODEL.CASCADE_ON. Whatever is not said here comes from FAST_RCNN, the heads too.
+    node.CASCADE_RCNN = CfgNode()
+    # Of each stage, in place of FAST_RCNN.FG_IOU_THRESHOLD and FAST_RCNN.BG_IOU_THRESHOLD: an RoI
+    # is foreground from this IoU with a ground-truth box on, and background below it. There are as
+    # many stages as numbers. Source: section 4.2 of the paper.
+    node.CASCADE_RCNN.FG_IOU_THRESHOLD = (0.5, 0.6, 0.7)
+    # Of each stage, in place of FAST_RCNN.BBOX_REG_WEIGHTS: that of the first, 2 and 3 times, as
+    # the deltas that are left to learn shrink. Source: Detectron2.
+    node.CASCADE_RCNN.BBOX_REG_WEIGHTS = (
+        (10.0, 10.0, 5.0, 5.0),
+        (20.0, 20.0, 10.0, 10.0),
+        (30.0, 30.0, 15.0, 15.0),
+    )
+    # Factor on the losses of each stage. Source: 1, Detectron2; MMDetection takes (1, 0.5, 0.25).
+    node.CASCADE_RCNN.STAGE_WEIGHTS = (1.0, 1.0, 1.0)
+
+
+def _add_retinanet_keys(node: CfgNode) -> None:
+    # With MODEL.RETINANET_ON. Its levels are those of the pyramid.
+    node.RETINANET = CfgNode()
+    # 3x3 convolutions ahead of the class predictor, and as many ahead of the box predictor.
+    node.RETINANET.NUM_CONVS = 4
+    # Norm behind each of them: "none" or "gn".
+    node.RETINANET.NORM = "none"
+    # Score of all classes of all anchors at the start, in (0, 1). Source: section 4.1 of the paper.
+    node.RETINANET.PRIOR_PROB = 0.01
+    # Square root of the area of each level's smallest anchors, in pixels, finest level first.
+    node.RETINANET.ANCHOR_SIZES = (32, 64, 128, 256, 512)
+    # Anchor sizes of a level: that of ANCHOR_SIZES times 2 ** (n / SCALES_PER_OCTAVE).
+    node.RETINANET.SCALES_PER_OCTAVE = 3
+    # Height / width of the anchors.
+    node.RETINANET.ASPECT_RATIOS = (0.5, 1.0, 2.0)
+    # Whether the sizes are cut to whole pixels (torchvision).
+    node.RETINANET.ANCHOR_SIZE_CUT = False
+    # As RPN.ANCHOR_ROUNDED.
+    node.RETINANET.ANCHOR_ROUNDED = False
+    # As RPN.ANCHOR_STEP_FROM_SIZE.
+    node.RETINANET.ANCHOR_STEP_FROM_SIZE = False
+    # An anchor is foreground from this IoU with a ground-truth box on, ...
+    node.RETINANET.FG_IOU_THRESHOLD = 0.5
+    # ... background below this one, and ignored between the two.
+    node.RETINANET.BG_IOU_THRESHOLD = 0.4
+    # Weight of the foreground in the focal loss, in [0, 1]; the background has the rest.
+    node.RETINANET.FOCAL_ALPHA = 0.25
+    # By which power of its error an output counts in the focal loss; 0 is cross-entropy.
+    node.RETINANET.FOCAL_GAMMA = 2.0
+    # Loss of the boxes: "smooth_l1" (of the deltas) or "giou" (of the boxes; Rezatofighi et al.
+    # 2019; torchvision's second form).
+    node.RETINANET.BOX_LOSS = "smooth_l1"
+    # Where smooth_l1 turns linear, in units of the encoded deltas; 0 is L1.
+    node.RETINANET.SMOOTH_L1_BETA = 0.0
+    # What the losses are divided by: "batch" (the foreground of the batch), "image" (that of each
+    # image, and then the mean over images; torchvision) or "average" (that of the batch, averaged
+    # over the last iterations; Detectron2).
+    node.RETINANET.LOSS_NORMALIZER = "batch"
+    # Best-scored pairs of anchor and class of each level and image that enter NMS.
+    node.RETINANET.PRE_NMS_TOP_N = 1000
+    # Detections need a score above this, in [0, 1].
+    node.RETINANET.SCORE_THRESH = 0.05
+    # Whether boxes are clipped to the image before NMS (torchvision), or only behind it.
+    node.RETINANET.CLIP_BEFORE_NMS = True
+    # IoU above which NMS drops the lower-scored of two detections of a class.
+    node.RETINANET.NMS = 0.5
+    # Most detections of an image.
+    node.RETINANET.DETECTIONS_PER_IMG = 100

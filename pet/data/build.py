@@ -17,7 +17,7 @@ from pet.data.collate import (
     TrainItem,
     batch_images,
 )
-from pet.data.datasets import CocoDataset, Dataset, JoinedDataset
+from pet.data.datasets import CocoDataset, Dataset, JoinedDataset, KeypointOptions
 from pet.data.registry import DATASET_TYPES
 from pet.data.sample import bare_sample, make_targets
 from pet.data.samplers import (
@@ -62,6 +62,9 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
 
 def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
     files = find_dataset(name, cfg)
+    keypoints = None
+    if cfg.MODEL.KEYPOINT_ON:
+        keypoints = KeypointOptions(cfg.KRCNN.PIXEL_SHIFT, cfg.KRCNN.MIN_KEYPOINTS_PER_IMAGE)
     return DATASET_TYPES[files.type](
         name,
         files.images,
@@ -71,6 +74,7 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
         filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
         max_images=files.max_images,
         class_labels=cfg.MODEL.CLASS_LABELS,
+        keypoints=keypoints,
     )
 
 
@@ -87,6 +91,22 @@ def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
             f"{_hint_at_class_labels(dataset, cfg)}"
         )
     return dataset.num_classes
+
+
+def resolve_num_keypoints(dataset: Dataset, cfg: CfgNode = cfg) -> int:
+    """Return the number of points that a model for ``dataset``, read with keypoints, needs.
+
+    Raises ValueError where ``KRCNN.NUM_KEYPOINTS`` names another number than the data set has.
+    """
+    layout = dataset.keypoint_layout
+    assert layout is not None, "the data set was read without keypoints"
+    if cfg.KRCNN.NUM_KEYPOINTS not in (-1, len(layout)):
+        raise ValueError(
+            f"KRCNN.NUM_KEYPOINTS is {cfg.KRCNN.NUM_KEYPOINTS}, but data set {dataset.name!r} has "
+            f"{len(layout)} keypoints, {', '.join(layout.names)}; give {len(layout)}, or -1 to "
+            "take it from the data set"
+        )
+    return len(layout)
 
 
 def _describe_labels(dataset: Dataset, cfg: CfgNode) -> str:
@@ -147,7 +167,8 @@ def make_train_data_loader(
     """Return the loader of this process: one batch for each iteration from ``start_iter`` on.
 
     A batch is (images, targets, infos). It depends on ``SEED``, the iteration, the rank and the
-    number of processes only. Raises ValueError where ``TRAIN.BATCH_SIZE`` does not divide evenly.
+    number of processes only. Raises ValueError where ``TRAIN.BATCH_SIZE`` does not divide evenly,
+    or where images are to be mirrored and a keypoint has no partner on the other side.
     """
     rank, world_size = (comm.get_rank(), comm.get_world_size()) if is_distributed else (0, 1)
     if cfg.TRAIN.BATCH_SIZE % world_size:
@@ -167,7 +188,7 @@ def make_train_data_loader(
     )
     transforms = (
         _make_resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE, cfg),
-        RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB),
+        _make_flip(datasets, cfg),
     )
     return _make_loader(
         TrainItems(datasets, transforms),
@@ -200,24 +221,42 @@ def make_test_data_loader(
     )
 
 
-def make_test_batch(images: Sequence[np.ndarray], cfg: CfgNode = cfg) -> ImageList:
-    """Return ``images``, each (height, width, 3) uint8 BGR, resized as the test loader does it."""
+def make_test_batch(
+    images: Sequence[np.ndarray], cfg: CfgNode = cfg, size: tuple[int, int] | None = None
+) -> ImageList:
+    """Return ``images``, each (height, width, 3) uint8 BGR, resized as the test loader does it.
+
+    ``size`` is a length of the shorter side and a longest side, in place of those of ``TEST``.
+    """
     rng = np.random.default_rng(0)
+    transforms = _test_transforms(cfg)
+    if size is not None:
+        transforms = (_make_resize((size[0],), size[1], cfg),)
     resized = []
     for image in images:
         sample = bare_sample(image)
-        for transform in _test_transforms(cfg):
+        for transform in transforms:
             sample = transform(sample, rng)
         resized.append(sample.image)
     return batch_images(resized, cfg.INPUT.SIZE_DIVISIBILITY)
 
 
 def _test_transforms(cfg: CfgNode) -> tuple[Transform, ...]:
+    test = cfg.TEST
+    if test.BBOX_AUG.ENABLED or test.MASK_AUG.ENABLED or test.KPS_AUG.ENABLED:
+        return ()  # each view of an image is resized on its own
     return (_make_resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE, cfg),)
 
 
 def _make_resize(short_sides: Sequence[int], max_size: int, cfg: CfgNode) -> Resize:
     return Resize(short_sides, max_size, cfg.INPUT.INTERPOLATION, cfg.INPUT.RESIZE_ROUNDING)
+
+
+def _make_flip(dataset: Dataset, cfg: CfgNode) -> RandomHorizontalFlip:
+    layout = dataset.keypoint_layout
+    if layout is None or not cfg.TRAIN.FLIP_PROB:
+        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB)
+    return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
 
 
 def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:

@@ -11,6 +11,8 @@ from pet.data.datasets import draw_shapes
 _COCO = {
     "coco_2017_train": ("train2017", "annotations/instances_train2017.json"),
     "coco_2017_val": ("val2017", "annotations/instances_val2017.json"),
+    "coco_2017_keypoints_train": ("train2017", "annotations/person_keypoints_train2017.json"),
+    "coco_2017_keypoints_val": ("val2017", "annotations/person_keypoints_val2017.json"),
 }
 _COCO_FOLDERS = ("coco2017", "coco", "")  # under DATA_DIR, in the order they are tried
 

@@ -19,6 +19,8 @@ class Sample:
     boxes: Tensor  # (N, 4) float32, xyxy, in pixels of ``image``
     labels: Tensor  # (N,) int64, 1..K
     masks: tuple[Mask, ...] | None  # N masks of ``image``, or None where none are read
+    # (N, P, 3) float32, x, y in pixels of ``image`` and visibility; None where none are read
+    keypoints: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -35,7 +37,7 @@ def bare_sample(image: np.ndarray) -> Sample:
 def make_targets(sample: Sample) -> Targets:
     """Return the training targets of ``sample``: boxes clipped, empty ones dropped, masks cropped.
 
-    A box that a transform left empty goes together with its label and its mask.
+    A box that a transform left empty goes together with its label, its mask and its keypoints.
     """
     boxes = clip_boxes(sample.boxes, sample.size)
     keep = valid_boxes(boxes)
@@ -43,4 +45,11 @@ def make_targets(sample: Sample) -> Targets:
     if sample.masks is not None:
         kept = torch.nonzero(keep).flatten().tolist()
         masks = MaskCrops.pack([sample.masks[place].crop(sample.size) for place in kept])
-    return Targets(boxes[keep], sample.labels[keep], sample.size, sample.info.image_id, masks)
+    return Targets(
+        boxes[keep],
+        sample.labels[keep],
+        sample.size,
+        sample.info.image_id,
+        masks,
+        None if sample.keypoints is None else sample.keypoints[keep],
+    )

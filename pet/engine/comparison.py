@@ -19,8 +19,10 @@ from pet.data.build import make_test_batch
 from pet.data.image_file import read_image
 from pet.engine.torchvision_peer import (
     Peer,
+    anchors_in_order,
     build_peer,
     find_by_peer,
+    is_retinanet,
     liven,
     load_peer,
     noise_images,
@@ -31,7 +33,6 @@ from pet.structures import Detections
 
 _NOISE_SIZES = ((200, 300), (333, 250), (180, 420))
 _TRUNK = ("res2", "res3", "res4", "res5")
-_PYRAMID = ("P2", "P3", "P4", "P5", "P6")
 
 
 @dataclass(frozen=True)
@@ -93,29 +94,55 @@ def compare_stages(
     theirs, _ = peer.transform(peer_images(images))
     yield _differ("network input", model.Pixel_Norm(batch), theirs.tensors)
 
-    maps = list(peer.backbone.body(theirs.tensors).values())
-    for name, ours, wanted in zip(_TRUNK, model.Conv_Body(theirs.tensors), maps, strict=True):
+    maps = list(peer.backbone.body(theirs.tensors).values())  # without res2 in a RetinaNet
+    own_maps = model.Conv_Body(theirs.tensors)[-len(maps) :]
+    for name, ours, wanted in zip(_TRUNK[-len(maps) :], own_maps, maps, strict=True):
         yield _differ(name, ours, wanted)
     features = peer.backbone(theirs.tensors)
     levels = list(features.values())
     assert model.Conv_Body_FPN is not None
-    for name, ours, wanted in zip(_PYRAMID, model.Conv_Body_FPN(maps), levels, strict=True):
+    names = [f"P{6 - len(maps) + n}" for n in range(len(levels))]
+    for name, ours, wanted in zip(names, model.Conv_Body_FPN(maps), levels, strict=True):
         yield _differ(name, ours, wanted)
 
-    yield from _compare_rpn(model, peer, levels)
-    proposals, _ = peer.rpn(theirs, features)
-    for n, ours in enumerate(model.RPN(levels, batch.sizes)[0]):
-        mine, other = pair_boxes(ours, proposals[n])
-        counts = (len(ours), len(proposals[n]))
-        yield _differ(f"proposals, image {n}", ours[mine], proposals[n][other], counts)
-    yield from _compare_branches(model, peer, features, proposals, theirs.image_sizes)
+    if is_retinanet(peer):
+        yield from _compare_retinanet(model, peer, names, levels)
+    else:
+        yield from _compare_rpn(model, peer, names, levels)
+        assert model.RPN is not None
+        proposals, _ = peer.rpn(theirs, features)
+        for n, ours in enumerate(model.RPN(levels, batch.sizes)[0]):
+            mine, other = pair_boxes(ours, proposals[n])
+            counts = (len(ours), len(proposals[n]))
+            yield _differ(f"proposals, image {n}", ours[mine], proposals[n][other], counts)
+        yield from _compare_branches(model, peer, features, proposals, theirs.image_sizes)
+        yield from _compare_keypoints(model, peer, features, proposals, theirs.image_sizes)
     yield from compare_results(find(model, images, cfg), find_by_peer(peer, images))
 
 
-def _compare_rpn(model: Generalized_RCNN, peer: Peer, levels: list[Tensor]) -> Iterator[Difference]:
+def _compare_retinanet(
+    model: Generalized_RCNN, peer: Peer, names: Sequence[str], levels: list[Tensor]
+) -> Iterator[Difference]:
+    outputs = peer.head(levels)
+    assert model.RetinaNet is not None
+    our_logits, our_deltas = model.RetinaNet(levels)
+    counts = [len(logit[0]) for logit in our_logits]
+    # Theirs have an output for the background, which no object has.
+    logits = anchors_in_order(outputs["cls_logits"]).split(counts, dim=1)
+    for name, ours, theirs in zip(names, our_logits, logits, strict=True):
+        yield _differ(f"class logits {name}", ours, theirs[..., 1:])
+    deltas = anchors_in_order(outputs["bbox_regression"]).split(counts, dim=1)
+    for name, ours, theirs in zip(names, our_deltas, deltas, strict=True):
+        yield _differ(f"box deltas {name}", ours, theirs)
+
+
+def _compare_rpn(
+    model: Generalized_RCNN, peer: Peer, names: Sequence[str], levels: list[Tensor]
+) -> Iterator[Difference]:
     logits, deltas = peer.rpn.head(levels)
+    assert model.RPN is not None
     for name, our_logits, our_deltas, logit, delta in zip(
-        _PYRAMID, *model.RPN.head(levels), logits, deltas, strict=True
+        names, *model.RPN.head(levels), logits, deltas, strict=True
     ):
         anchors = logit.shape[1]
         yield _differ(f"RPN logits {name}", our_logits, logit.permute(0, 2, 3, 1).flatten(1))
@@ -134,6 +161,7 @@ def _compare_branches(
     levels, heads = list(features.values()), peer.roi_heads
     pooled = heads.box_roi_pool(features, proposals, sizes)
     logits, deltas = heads.box_predictor(heads.box_head(pooled))
+    assert model.Fast_RCNN is not None
     our_logits, our_deltas = model.Fast_RCNN(levels, proposals)
     yield _differ("box logits", our_logits, logits)
     yield _differ("box deltas", our_deltas, deltas.unflatten(1, (-1, 4)))
@@ -148,6 +176,24 @@ def _compare_branches(
         yield _differ(f"mask logits, class {label}", ours, masks[:, label])
 
 
+def _compare_keypoints(
+    model: Generalized_RCNN,
+    peer: Peer,
+    features: dict[str, Tensor],
+    proposals: list[Tensor],
+    sizes: list[tuple[int, int]],
+) -> Iterator[Difference]:
+    """Compare the keypoint branch on torchvision's ``proposals``."""
+    heads = peer.roi_heads
+    if heads.keypoint_predictor is None or model.Keypoint_RCNN is None:
+        return
+    some = [boxes[:20] for boxes in proposals]
+    pooled = heads.keypoint_roi_pool(features, some, sizes)
+    heatmaps = heads.keypoint_predictor(heads.keypoint_head(pooled))
+    ours = model.Keypoint_RCNN(list(features.values()), some)
+    yield _differ("keypoint logits", ours, heatmaps)
+
+
 def find(model: Generalized_RCNN, images: Sequence[np.ndarray], cfg: CfgNode) -> list[Detections]:
     """Return Pet's detections in ``images``, as one batch, in their own pixels."""
     found = model(make_test_batch(images, cfg))
@@ -157,7 +203,7 @@ def find(model: Generalized_RCNN, images: Sequence[np.ndarray], cfg: CfgNode) ->
 def compare_results(
     ours: Sequence[Detections], theirs: Sequence[dict[str, Tensor]]
 ) -> Iterator[Difference]:
-    """Yield how the boxes, scores and masks of the results differ, image by image.
+    """Yield how the boxes, scores, masks and keypoints of the results differ, image by image.
 
     A detection's partner is the nearest one of the same label. The row of the masks gives the
     share of their pixels in which partners differ.
@@ -176,6 +222,9 @@ def compare_results(
             share = differ.float().mean().reshape(-1)
             row = _differ(f"result masks, image {n}", share, torch.zeros_like(share))
             yield replace(row, compared=f"{counts[0]} and {counts[1]}")
+        if found.keypoints is not None:
+            points, other_points = found.keypoints[mine], wanted["keypoints"][other]
+            yield _differ(f"result keypoints, image {n}", points, other_points, counts)
 
 
 def pair_boxes(ours: Tensor, theirs: Tensor, limit: float = 1.0) -> tuple[Tensor, Tensor]:

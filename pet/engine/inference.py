@@ -1,8 +1,9 @@
 """Testing: detections of a whole data set, in one process or several, and their score."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,14 +11,22 @@ from torch.utils.data import DataLoader
 
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg
-from pet.data.build import build_dataset, make_test_data_loader, resolve_num_classes
+from pet.data.build import (
+    build_dataset,
+    make_test_data_loader,
+    resolve_num_classes,
+    resolve_num_keypoints,
+)
 from pet.data.datasets import Dataset
 from pet.data.image_file import read_image
+from pet.engine.augmentation import with_augmentation
 from pet.engine.launch import spawn
 from pet.engine.logger import logging_rank, setup_logging
 from pet.engine.progress import show_progress
-from pet.engine.train import join_processes, set_num_classes
-from pet.evaluation.coco import evaluate_coco, write_metrics
+from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
+from pet.evaluation.coco import IOU_TYPES, evaluate_coco, write_metrics
+from pet.evaluation.oks import check_sigmas
+from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
@@ -87,6 +96,9 @@ def _check_input(cfg: CfgNode) -> None:
     for name in cfg.TEST.DATASETS:
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         counts[name] = resolve_num_classes(dataset, cfg)
+        if dataset.keypoint_layout is not None:
+            set_num_keypoints(cfg, resolve_num_keypoints(dataset, cfg))
+            check_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
     if len(set(counts.values())) > 1:
         raise ValueError(f"the data sets of TEST.DATASETS differ in their classes: {counts}")
     set_num_classes(cfg, next(iter(counts.values())))
@@ -108,7 +120,8 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         _warn_of_other_classes(report.class_names, dataset)
         loader = make_test_data_loader(dataset, rank, world_size, cfg=cfg)
-        found: Iterable[tuple[ImageInfo, Detections]] = detect(model, loader, device)
+        detector = with_augmentation(model, cfg, dataset.keypoint_layout)
+        found: Iterable[tuple[ImageInfo, Detections]] = detect(detector, loader, device)
         if rank == 0:
             share = -(-len(dataset) // world_size)
             found = show_progress(found, f"testing on {name}", share, "images")
@@ -143,15 +156,19 @@ def _results(
     drawn = set(dataset.image_ids[: cfg.VIS.MAX_IMAGES or None]) if cfg.VIS.ENABLED else set()
     for info, detections in found:
         if info.image_id in drawn:
-            _draw(info, detections, dataset.class_names, cfg, name)
-        yield image_results(info.image_id, detections, dataset.category_ids)
+            _draw(info, detections, dataset, cfg, name)
+        yield image_results(info.image_id, detections, dataset.category_ids, cfg.KRCNN.PIXEL_SHIFT)
 
 
 def _draw(
-    info: ImageInfo, detections: Detections, class_names: Sequence[str], cfg: CfgNode, name: str
+    info: ImageInfo, detections: Detections, dataset: Dataset, cfg: CfgNode, name: str
 ) -> None:
     path = Path(cfg.CKPT, "vis", name, f"{Path(info.file).stem}.jpg")
-    picture = draw_detections(read_image(info.file), detections, class_names, cfg.VIS.VIS_TH)
+    names = ("object",) if cfg.MODEL.RPN_ONLY else dataset.class_names
+    layout = dataset.keypoint_layout
+    skeleton = layout.skeleton if layout else ()
+    image = read_image(info.file)
+    picture = draw_detections(image, detections, names, cfg.VIS.VIS_TH, skeleton)
     save_picture(path, picture)
 
 
@@ -161,21 +178,25 @@ def _score(cfg: CfgNode, world_size: int) -> None:
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         folder = _folder(cfg, name)
         shards = [_shard(folder, rank, world_size) for rank in range(world_size)]
-        kinds = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+        present = (True, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON)
+        kinds = [kind for kind, on in zip(IOU_TYPES, present, strict=True) if on]
         files = merge_shards(shards, folder, dataset.image_ids, kinds)
         for shard in shards:
             shard.unlink()
-        metrics = evaluate_coco(
-            dataset.annotation_file,
-            files,
-            dataset.image_ids,
-            dataset.class_names,
-            dataset.category_ids,
-        )
-        write_metrics(folder / "metrics.json", metrics)
+        write_metrics(folder / "metrics.json", _evaluate(dataset, files, cfg))
         logging_rank(f"results of {name} are in {folder}")
         if cfg.VIS.ENABLED:
             logging_rank(f"pictures of {name} are in {Path(cfg.CKPT, 'vis', name)}")
+
+
+def _evaluate(dataset: Dataset, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Any]:
+    """Return the figures of each kind of result."""
+    truth, image_ids = dataset.annotation_file, dataset.image_ids
+    if cfg.MODEL.RPN_ONLY:
+        ids = dataset.category_ids
+        return {"proposals": evaluate_proposals(truth, files["bbox"], image_ids, ids)}
+    names, ids = dataset.class_names, dataset.category_ids
+    return dict(evaluate_coco(truth, files, image_ids, names, ids, cfg.KRCNN.SIGMAS))
 
 
 def _warn_of_other_classes(trained: Sequence[str], dataset: Dataset) -> None:

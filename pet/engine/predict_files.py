@@ -105,14 +105,17 @@ def name_outputs(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return outputs
 
 
-def detection_records(detections: Detections, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def detection_records(
+    detections: Detections, class_names: Sequence[str], keypoint_shift: float = 0.0
+) -> list[dict[str, Any]]:
     """Return a record of each detection, best first: as in COCO's results, plus the class's name.
 
     A record has ``category_id`` (the label), ``class_name``, ``bbox`` (x, y, width, height),
-    ``score`` and, where there are masks, ``segmentation`` (RLE).
+    ``score`` and, where there are masks, ``segmentation`` (RLE), where there are keypoints,
+    ``keypoints`` (x, y and a third value of each), whose places are ``keypoint_shift`` less.
     """
     labels = range(1, len(class_names) + 1)
-    kinds = image_results(0, detections, labels).records.values()
+    kinds = image_results(0, detections, labels, keypoint_shift).records.values()
     records = []
     for parts in zip(*kinds, strict=True):
         record = {"class_name": class_names[parts[0]["category_id"] - 1]}
@@ -143,13 +146,15 @@ def _write(
 ) -> None:
     """Write the picture and the JSON file of one image."""
     names = predictor.class_names
-    picture = draw_detections(image, detections, names, predictor.cfg.VIS.VIS_TH)
+    layout = predictor.keypoint_layout
+    skeleton = layout.skeleton if layout else ()
+    picture = draw_detections(image, detections, names, predictor.cfg.VIS.VIS_TH, skeleton)
     save_picture(output.with_name(f"{output.name}.jpg"), picture)
     content = {
         "file": str(file),
         "height": image.shape[0],
         "width": image.shape[1],
-        "detections": detection_records(detections, names),
+        "detections": detection_records(detections, names, predictor.cfg.KRCNN.PIXEL_SHIFT),
     }
     with atomic_path(output.with_name(f"{output.name}.json")) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")

@@ -7,20 +7,18 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from pet.checkpoint.imported import import_weights
+from pet.checkpoint.imported import count_classes, count_keypoints, import_weights
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.data.build import make_test_batch
 from pet.data.image_file import read_image
+from pet.engine.augmentation import with_augmentation
 from pet.modeling.build import build_model
 from pet.structures import Detections
 from pet.utils.env import resolve_device
 
 Picture = str | Path | np.ndarray  # a file, or (H, W, 3) uint8 BGR as OpenCV reads it
 Pictures = list[str] | list[Path] | list[np.ndarray] | list[Picture] | tuple[Picture, ...]
-
-#: The layer with a row for each class and the background.
-_CLASSIFIER = "Fast_RCNN.predictor.cls_score.weight"
 
 
 class Predictor:
@@ -29,28 +27,37 @@ class Predictor:
     It works on a config of its own, so that several stand side by side in one process.
 
     Attributes: ``cfg``, that config, frozen, with ``MODEL.NUM_CLASSES`` and ``TEST.WEIGHTS`` as
-    they are used; ``class_names``, of label 1 and following; ``model`` and ``device``.
+    they are used; ``class_names``, of label 1 and following; ``keypoint_layout``, the names and
+    limbs of the keypoints, or None where there are none or they are not known; ``model`` and
+    ``device``.
     """
 
     def __init__(self, cfg: CfgNode = cfg, weights: str | Path | None = None) -> None:
         """Build the model that ``cfg`` describes and load ``weights`` into it.
 
         Weights are by default ``TEST.WEIGHTS``, or else what a run left in ``CKPT``. A
-        ``MODEL.NUM_CLASSES`` of -1 is taken from them. Raises FileNotFoundError where there are
-        none, and ValueError where they are unreadable or of another model.
+        ``MODEL.NUM_CLASSES`` or ``KRCNN.NUM_KEYPOINTS`` of -1 is taken from them. Raises
+        FileNotFoundError where there are none, and ValueError where they are unreadable or of
+        another model.
         """
         self.cfg = cfg.clone()
         self.cfg.defrost()
         file = _find_weights(self.cfg, weights)
         self.cfg.TEST.WEIGHTS = str(file)
-        if self.cfg.MODEL.NUM_CLASSES == -1:
+        if self.cfg.MODEL.RPN_ONLY:
+            self.cfg.MODEL.NUM_CLASSES = 2  # an object, whatever its class, and the background
+        elif self.cfg.MODEL.NUM_CLASSES == -1:
             self.cfg.MODEL.NUM_CLASSES = _count_classes(file)
+        if self.cfg.MODEL.KEYPOINT_ON and self.cfg.KRCNN.NUM_KEYPOINTS == -1:
+            self.cfg.KRCNN.NUM_KEYPOINTS = _count_keypoints(file)
         freeze(self.cfg)
         self.device = resolve_device(self.cfg.DEVICE)
-        self.model = build_model(self.device, self.cfg).eval()
-        report = load_weights(self.model, file, strict=True, cfg=self.cfg)
+        model = build_model(self.device, self.cfg)
+        report = load_weights(model, file, strict=True, cfg=self.cfg)
+        self.model = with_augmentation(model, self.cfg, report.keypoints).eval()
+        self.keypoint_layout = report.keypoints
         labels = range(1, self.cfg.MODEL.NUM_CLASSES)
-        self.class_names = report.class_names
+        self.class_names = ("object",) if self.cfg.MODEL.RPN_ONLY else report.class_names
         if len(self.class_names) != len(labels):
             self.class_names = tuple(f"class {label}" for label in labels)
 
@@ -126,13 +133,24 @@ def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
 def _count_classes(file: Path) -> int:
     """Return the number of classes, with the background, that the weights in ``file`` are for."""
     require_weights(file, "TEST.WEIGHTS")
-    state = import_weights(file).state
-    if _CLASSIFIER not in state:
+    count = count_classes(import_weights(file).state)
+    if count is None:
         raise ValueError(
-            f"{file} (TEST.WEIGHTS) does not say how many classes it is for, as it has no "
-            f"{_CLASSIFIER}; give the weights of a trained detector"
+            f"{file} (TEST.WEIGHTS) does not say how many classes it is for, as it has no layer "
+            "that scores classes; give the weights of a trained detector"
         )
-    return len(state[_CLASSIFIER])
+    return count
+
+
+def _count_keypoints(file: Path) -> int:
+    """Return the number of points that the weights in ``file`` are for."""
+    require_weights(file, "TEST.WEIGHTS")
+    count = count_keypoints(import_weights(file).state)
+    if count is None:
+        raise ValueError(
+            f"{file} (TEST.WEIGHTS) has no keypoint branch, which MODEL.KEYPOINT_ON asks for"
+        )
+    return count
 
 
 def _check_picture(image: Any, name: str) -> None:

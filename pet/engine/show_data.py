@@ -21,11 +21,15 @@ def show_training_data(count: int, folder: Path, say: Say = print, cfg: CfgNode 
     They are those that a new run with this config would see first, after all transforms.
     """
     dataset = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
+    layout = dataset.keypoint_layout
+    skeleton = layout.skeleton if layout else ()
     drawn = 0
     for images, targets, infos in make_train_data_loader(dataset, cfg=cfg):
         say("\n".join(describe_batch(images, targets)))
         for index, info in enumerate(infos[: count - drawn]):
-            picture = draw_targets(unpadded(images, index), targets[index], dataset.class_names)
+            picture = draw_targets(
+                unpadded(images, index), targets[index], dataset.class_names, skeleton
+            )
             save_picture(folder / f"train_{drawn:03d}_{Path(info.file).stem}.jpg", picture)
             drawn += 1
         if drawn == count:
@@ -66,6 +70,9 @@ def describe_batch(images: ImageList, targets: Sequence[Targets] | None = None) 
     if masks:
         pixels = sum(len(crops.bits) for crops in masks)
         lines.append(f"mask: ({len(targets)}, {objects}) crops of {pixels} pixels in all")
+    points = targets[0].keypoints
+    if points is not None:
+        lines.append(f"keypoint: ({len(targets)}, {objects}, {points.shape[1]}, 3)")
     return lines
 
 

@@ -20,6 +20,9 @@ PEERS: dict[str, Callable[..., nn.Module]] = {
     "fasterrcnn_resnet50_fpn_v2": tv_detection.fasterrcnn_resnet50_fpn_v2,
     "maskrcnn_resnet50_fpn": tv_detection.maskrcnn_resnet50_fpn,
     "maskrcnn_resnet50_fpn_v2": tv_detection.maskrcnn_resnet50_fpn_v2,
+    "keypointrcnn_resnet50_fpn": tv_detection.keypointrcnn_resnet50_fpn,
+    "retinanet_resnet50_fpn": tv_detection.retinanet_resnet50_fpn,
+    "retinanet_resnet50_fpn_v2": tv_detection.retinanet_resnet50_fpn_v2,
 }
 
 
@@ -41,14 +44,11 @@ def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
         num_classes=cfg.MODEL.NUM_CLASSES,
         min_size=cfg.TEST.SCALE,
         max_size=cfg.TEST.MAX_SIZE,
-        rpn_pre_nms_top_n_train=cfg.RPN.PRE_NMS_TOP_N_TRAIN,
-        rpn_pre_nms_top_n_test=cfg.RPN.PRE_NMS_TOP_N_TEST,
-        rpn_post_nms_top_n_train=cfg.RPN.POST_NMS_TOP_N_TRAIN,
-        rpn_post_nms_top_n_test=cfg.RPN.POST_NMS_TOP_N_TEST,
-        box_score_thresh=cfg.FAST_RCNN.SCORE_THRESH,
-        box_detections_per_img=cfg.FAST_RCNN.DETECTIONS_PER_IMG,
+        **_limits(cfg),
     )
     for module_name, module in model.named_modules():
+        if isinstance(module, nn.GroupNorm):
+            _randomise_weights(module, 1.0)
         if isinstance(module, nn.BatchNorm2d):
             # The branch of a block stays small beside its shortcut, so that nothing blows up.
             _randomise_norm(module, 0.3 if module_name.endswith("bn3") else 1.0)
@@ -57,11 +57,34 @@ def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
     return model.eval()
 
 
+def _limits(cfg: CfgNode) -> dict[str, float]:
+    """Return how many proposals and detections there are, by torchvision's names."""
+    if cfg.MODEL.RETINANET_ON:
+        return {
+            "score_thresh": cfg.RETINANET.SCORE_THRESH,
+            "detections_per_img": cfg.RETINANET.DETECTIONS_PER_IMG,
+            "topk_candidates": cfg.RETINANET.PRE_NMS_TOP_N,
+        }
+    return {
+        "rpn_pre_nms_top_n_train": cfg.RPN.PRE_NMS_TOP_N_TRAIN,
+        "rpn_pre_nms_top_n_test": cfg.RPN.PRE_NMS_TOP_N_TEST,
+        "rpn_post_nms_top_n_train": cfg.RPN.POST_NMS_TOP_N_TRAIN,
+        "rpn_post_nms_top_n_test": cfg.RPN.POST_NMS_TOP_N_TEST,
+        "box_score_thresh": cfg.FAST_RCNN.SCORE_THRESH,
+        "box_detections_per_img": cfg.FAST_RCNN.DETECTIONS_PER_IMG,
+    }
+
+
+@torch.no_grad()
+def _randomise_weights(norm: nn.BatchNorm2d | nn.GroupNorm, gain: float) -> None:
+    norm.weight.uniform_(0.5 * gain, gain)
+    norm.bias.normal_(std=0.1)
+
+
 @torch.no_grad()
 def _randomise_norm(norm: nn.BatchNorm2d, gain: float) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
-    norm.weight.uniform_(0.5 * gain, gain)
-    norm.bias.normal_(std=0.1)
+    _randomise_weights(norm, gain)
     norm.running_mean.normal_(std=0.1)
     norm.running_var.uniform_(0.5, 2.0)
 
@@ -72,6 +95,34 @@ def liven(peer: Peer, images: Sequence[np.ndarray]) -> None:
 
     Untrained, all scores are alike, and what is compared are ties.
     """
+    hooks = [layer.register_forward_hook(_spread_to(spread)) for layer, spread in _spreads(peer)]
+    peer(peer_images(images))
+    for hook in hooks:
+        hook.remove()
+    if is_retinanet(peer):
+        _silence_background(peer.head.classification_head)
+
+
+def is_retinanet(peer: Peer) -> bool:
+    """Whether ``peer`` is a RetinaNet, without proposals and RoI heads."""
+    return isinstance(peer, tv_detection.RetinaNet)
+
+
+def _silence_background(head: Peer) -> None:
+    """Let no anchor be of class 0, which no object has: trained models do not find it either."""
+    layer = head.cls_logits
+    layer.weight.unflatten(0, (-1, head.num_classes))[:, 0] = 0
+    layer.bias.unflatten(0, (-1, head.num_classes))[:, 0] = -100
+
+
+def _spreads(peer: Peer) -> list[tuple[nn.Module, float]]:
+    """Return the last layers of ``peer``, and how far the outputs of each are to differ."""
+    if is_retinanet(peer):
+        dense = peer.head
+        return [
+            (dense.classification_head.cls_logits, 2.0),
+            (dense.regression_head.bbox_reg, 0.2),
+        ]
     heads, rpn = peer.roi_heads, peer.rpn.head
     spreads = [
         (rpn.cls_logits, 2.0),
@@ -81,10 +132,9 @@ def liven(peer: Peer, images: Sequence[np.ndarray]) -> None:
     ]
     if heads.mask_predictor is not None:
         spreads.append((heads.mask_predictor.mask_fcn_logits, 2.0))
-    hooks = [layer.register_forward_hook(_spread_to(spread)) for layer, spread in spreads]
-    peer(peer_images(images))
-    for hook in hooks:
-        hook.remove()
+    if heads.keypoint_predictor is not None:
+        spreads.append((heads.keypoint_predictor.kps_score_lowres, 2.0))
+    return spreads
 
 
 def _spread_to(spread: float) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor | None]:
@@ -101,6 +151,11 @@ def _spread_to(spread: float) -> Callable[[nn.Module, tuple[Tensor], Tensor], Te
         return layer.forward(*inputs)
 
     return hook
+
+
+def anchors_in_order(outputs: Tensor) -> Tensor:
+    """Return (N, anchors, D) of a RetinaNet, ratios outside at each pixel, with sizes outside."""
+    return outputs.unflatten(1, (-1, 3, 3)).transpose(2, 3).flatten(1, 3)
 
 
 def peer_images(images: Sequence[np.ndarray]) -> list[Tensor]:

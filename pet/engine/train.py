@@ -12,7 +12,12 @@ from torch.utils.data import DataLoader
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, freeze
-from pet.data.build import build_dataset, make_train_data_loader, resolve_num_classes
+from pet.data.build import (
+    build_dataset,
+    make_train_data_loader,
+    resolve_num_classes,
+    resolve_num_keypoints,
+)
 from pet.engine.launch import get_local_rank, setup_distributed
 from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.modeling.build import build_model
@@ -85,6 +90,8 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     _check_start(cfg, resumes)
     datasets = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
     set_num_classes(cfg, resolve_num_classes(datasets, cfg))
+    if datasets.keypoint_layout is not None:
+        set_num_keypoints(cfg, resolve_num_keypoints(datasets, cfg))
     names = [name for name in datasets.class_names if name != UNUSED_CLASS]
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
 
@@ -92,7 +99,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     model = build_model(device, cfg)
     optimizer = build_optimizer(model, cfg)
     scheduler = build_lr_scheduler(optimizer, cfg)
-    checkpointer = build_checkpointer(datasets.class_names, cfg)
+    checkpointer = build_checkpointer(datasets.class_names, cfg, datasets.keypoint_layout)
     if cfg.TRAIN.AUTO_RESUME:
         checkpointer.resume(model, optimizer, scheduler)
     if not resumes and cfg.TRAIN.WEIGHTS:
@@ -155,6 +162,13 @@ def set_num_classes(cfg: CfgNode, num_classes: int) -> None:
     """Write the number of classes, with the background, into the frozen ``cfg``."""
     cfg.defrost()
     cfg.MODEL.NUM_CLASSES = num_classes
+    freeze(cfg)
+
+
+def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
+    """Write the number of points of an object into the frozen ``cfg``."""
+    cfg.defrost()
+    cfg.KRCNN.NUM_KEYPOINTS = num_keypoints
     freeze(cfg)
 
 

@@ -8,19 +8,22 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pet.evaluation.ground_truth import ground_truth, make_coco, read_annotation_file
-from pet.evaluation.results import Record
+from pet.evaluation.oks import KeypointMetrics, check_sigmas
+from pet.evaluation.results import RESULT_PARTS, Record
 from pet.structures.labels import UNUSED_CLASS
 from pet.utils.files import atomic_path
 
 _logger = logging.getLogger(__name__)
 
-IOU_TYPES = {"bbox": "box", "segm": "mask"}  # what pycocotools calls it, what people do
+# What pycocotools calls it, what people do.
+IOU_TYPES = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class CocoMetrics:
 
 # In the order of COCOeval.stats.
 FIGURES = tuple(field.name for field in fields(CocoMetrics))[:12]
+KEYPOINT_FIGURES = tuple(field.name for field in fields(KeypointMetrics))[:10]
+
+Metrics = CocoMetrics | KeypointMetrics
 
 
 def evaluate_coco(
@@ -57,14 +63,16 @@ def evaluate_coco(
     image_ids: Sequence[int],
     class_names: Sequence[str],
     category_ids: Sequence[int],
-) -> dict[str, CocoMetrics]:
+    keypoint_sigmas: Sequence[float] = (),
+) -> dict[str, Metrics]:
     """Score result files on the images ``image_ids``, and log the figures.
 
-    ``result_files`` maps "bbox" and "segm" to files in COCO's result format; class
-    ``class_names[i]`` is category ``category_ids[i]``. One that is named ``UNUSED_CLASS`` and that
-    the annotation file lacks is no class: it has no row and counts in no mean, and detections of
-    it are passed over. Raises FileNotFoundError where a file is missing, and ValueError where one
-    is malformed or speaks of images or categories that are not among those to evaluate.
+    ``result_files`` maps "bbox", "segm" and "keypoints" to files in COCO's result format; class
+    ``class_names[i]`` is category ``category_ids[i]``; ``keypoint_sigmas`` as ``KRCNN.SIGMAS``.
+    A class that is named ``UNUSED_CLASS`` and that the annotation file lacks is no class: it has no
+    row and counts in no mean, and detections of it are passed over. Raises FileNotFoundError where
+    a file is missing, and ValueError where one is malformed or speaks of images or categories that
+    are not among those to evaluate.
     """
     if not image_ids:
         raise ValueError(f"there are no images to evaluate in {annotation_file}")
@@ -78,14 +86,17 @@ def evaluate_coco(
     metrics = {}
     for iou_type, path in result_files.items():
         truth = ground_truth(content, iou_type, image_ids)
-        records = _read_results(path, iou_type, set(image_ids), set(category_ids))
-        metrics[iou_type] = _evaluate(truth, records, iou_type, classes)
+        records = read_results(path, iou_type, set(image_ids), set(category_ids))
+        metrics[iou_type] = _evaluate(truth, records, iou_type, classes, keypoint_sigmas)
         _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))
     return metrics
 
 
-def write_metrics(path: str | Path, metrics: Mapping[str, CocoMetrics]) -> None:
-    """Write the figures of each IoU type as JSON; a class with no ground truth is null."""
+def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
+    """Write the figures of each kind as JSON: dataclasses with a ``summary``, which is left out.
+
+    A class with no ground truth is null.
+    """
     content = {kind: asdict(figures) for kind, figures in metrics.items()}
     for figures in content.values():
         del figures["summary"]
@@ -94,8 +105,8 @@ def write_metrics(path: str | Path, metrics: Mapping[str, CocoMetrics]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def format_metrics(iou_type: str, metrics: CocoMetrics) -> str:
-    """Return COCO's twelve lines and the table of classes."""
+def format_metrics(iou_type: str, metrics: Metrics) -> str:
+    """Return COCO's twelve lines, or ten for keypoints, and the table of classes."""
     name = IOU_TYPES[iou_type]
     return (
         f"COCO {name} scores ({iou_type}):\n{metrics.summary}\n"
@@ -127,10 +138,13 @@ def _display_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _read_results(
+def read_results(
     path: str | Path, iou_type: str, image_ids: set[int], category_ids: set[int]
 ) -> list[Record]:
-    """Read a result file and check every record of it."""
+    """Read a result file and check every record of it.
+
+    Raises FileNotFoundError and ValueError as ``evaluate_coco`` does.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no result file {path}")
@@ -138,7 +152,7 @@ def _read_results(
         records = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"the result file {path} is not JSON: {error}") from error
-    part = "bbox" if iou_type == "bbox" else "segmentation"
+    part = RESULT_PARTS[iou_type]
     if not isinstance(records, list) or not all(
         isinstance(r, dict) and {"image_id", "category_id", "score", part} <= set(r)
         for r in records
@@ -161,32 +175,54 @@ def _read_results(
 
 
 def _evaluate(
-    truth: COCO, records: list[Record], iou_type: str, classes: Sequence[tuple[str, int]]
-) -> CocoMetrics:
+    truth: COCO,
+    records: list[Record],
+    iou_type: str,
+    classes: Sequence[tuple[str, int]],
+    sigmas: Sequence[float] = (),
+) -> Metrics:
     """Run pycocotools on ``classes`` (name, category id), and keep what it prints."""
     if not truth.anns:
         _logger.warning("the images have no annotations, so every %s figure is -1", iou_type)
     elif not records:
         _logger.warning(
             "there are no detections at all, so every %s figure is 0; a model trained for longer, "
-            "or a lower FAST_RCNN.SCORE_THRESH, would give some",
+            "or a lower FAST_RCNN.SCORE_THRESH (RETINANET.SCORE_THRESH), would give some",
             iou_type,
         )
     with contextlib.redirect_stdout(io.StringIO()):
         found = truth.loadRes(records) if records else make_coco([], [], [])
         evaluation = COCOeval(truth, found, iou_type)
+        if iou_type == "keypoints":
+            evaluation.params.kpt_oks_sigmas = _sigmas_of(truth, records, sigmas)
         evaluation.params.imgIds = sorted(truth.imgs)
         evaluation.params.catIds = sorted(category for _, category in classes)
         evaluation.evaluate()
         evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()) as summary:
         evaluation.summarize()
-    figures = dict(zip(FIGURES, map(float, evaluation.stats), strict=True))
-    return CocoMetrics(
-        **figures,
-        per_class=_per_class(evaluation.eval["precision"], classes),
-        summary=summary.getvalue().rstrip("\n"),
-    )
+    stats = map(float, evaluation.stats)
+    per_class = _per_class(evaluation.eval["precision"], classes)
+    text = summary.getvalue().rstrip("\n")
+    if iou_type == "keypoints":
+        figures = dict(zip(KEYPOINT_FIGURES, stats, strict=True))
+        return KeypointMetrics(**figures, per_class=per_class, summary=text)
+    figures = dict(zip(FIGURES, stats, strict=True))
+    return CocoMetrics(**figures, per_class=per_class, summary=text)
+
+
+def _sigmas_of(truth: COCO, records: list[Record], sigmas: Sequence[float]) -> np.ndarray:
+    """Return the sigma of each point of the annotations and the results, which must agree."""
+    objects = [*truth.anns.values(), *records]
+    counts = sorted({len(each["keypoints"]) / 3 for each in objects})
+    if len(counts) > 1:
+        raise ValueError(
+            "objects of the annotation file and the result file differ in their number of "
+            f"keypoints: {', '.join(f'{count:g}' for count in counts)}"
+        )
+    if counts:
+        check_sigmas(int(counts[0]), sigmas)
+    return np.array(sigmas)
 
 
 def _per_class(

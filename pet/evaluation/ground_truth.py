@@ -43,8 +43,9 @@ def ground_truth(content: dict[str, Any], iou_type: str, image_ids: Collection[i
     ``content`` is that of a COCO annotation file, and stays as it is. A missing "area" comes from
     the mask, else from the box; a missing "iscrowd" is 0; annotations are numbered anew from 1,
     because pycocotools takes the number 0 for "no match". For "segm", annotations with no usable
-    mask are left out with a warning. Raises ValueError where an image id is unknown, where a box
-    is missing or malformed, or where, for "segm", there are no masks at all.
+    mask are left out with a warning; for "keypoints", those without any count as not labelled.
+    Raises ValueError where an image id is unknown, where a box is missing or malformed, or where,
+    for "segm" or "keypoints", there are none at all.
     """
     wanted = set(image_ids)
     images = {image["id"]: image for image in content["images"] if image["id"] in wanted}
@@ -61,6 +62,8 @@ def ground_truth(content: dict[str, Any], iou_type: str, image_ids: Collection[i
     ]
     if iou_type == "segm":
         found = _with_masks(found)
+    elif iou_type == "keypoints":
+        found = _with_keypoints(found)
     for number, annotation in enumerate(found, 1):
         annotation["id"] = number
     return make_coco(list(images.values()), found, content["categories"])
@@ -142,3 +145,28 @@ def _with_masks(annotations: list[Annotation]) -> list[Annotation]:
             images[:5],
         )
     return kept
+
+
+def _with_keypoints(annotations: list[Annotation]) -> list[Annotation]:
+    """Return the annotations with "keypoints" and "num_keypoints", of labelled points."""
+    lengths = {len(each["keypoints"]) for each in annotations if _has_points(each)}
+    if annotations and not lengths:
+        raise ValueError(
+            "no annotation of the images to evaluate has keypoints, so they cannot be scored; give "
+            "MODEL.KEYPOINT_ON False, or annotate keypoints"
+        )
+    if len(lengths) > 1 or any(length % 3 for length in lengths):
+        raise ValueError(
+            "the keypoints of an annotation are x, y and visibility of as many points in all; "
+            f"there are {', '.join(map(str, sorted(lengths)))} numbers"
+        )
+    complete = []
+    for annotation in annotations:
+        points = annotation["keypoints"] if _has_points(annotation) else [0] * max(lengths)
+        labelled = sum(visibility > 0 for visibility in points[2::3])
+        complete.append({**annotation, "keypoints": points, "num_keypoints": labelled})
+    return complete
+
+
+def _has_points(annotation: Annotation) -> bool:
+    return bool(annotation.get("keypoints"))

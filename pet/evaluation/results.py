@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pet.structures import Detections
 from pet.structures.segmentation import crop_to_rle
 from pet.utils.files import atomic_path
 
 Record = dict[str, Any]  # one entry of COCO's result format
+
+#: What a record of each kind holds beside image, category and score.
+RESULT_PARTS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
 
 _BOX_DECIMALS = 3
 _SCORE_DECIMALS = 6
@@ -28,24 +32,31 @@ class ImageResults:
     """The records of one image."""
 
     image_id: int
-    records: dict[str, list[Record]]  # by "bbox" and "segm"; best score first; may be empty
+    records: dict[str, list[Record]]  # by kind, as in RESULT_PARTS; best score first; may be empty
 
 
 def image_results(
-    image_id: int, detections: Detections, category_ids: Sequence[int]
+    image_id: int,
+    detections: Detections,
+    category_ids: Sequence[int],
+    keypoint_shift: float = 0.0,
 ) -> ImageResults:
-    """Return the records of one image; "segm" is among them where there are masks.
+    """Return the records of one image; "segm" and "keypoints" are among them where there are any.
 
     ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
     category ``category_ids[l - 1]``. Labels that stand for no class (``MODEL.CLASS_LABELS``
     category_id) are written like the others, under an id that no category has: what the model
-    found stays on record, and COCO's evaluation passes over it. Raises ValueError where a box or a
-    score is not a number.
+    found stays on record, and COCO's evaluation passes over it. ``keypoint_shift`` is subtracted
+    from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises ValueError where a box, a score
+    or a point is not a number.
     """
     detections = detections.to("cpu")
-    if not (torch.isfinite(detections.boxes).all() and torch.isfinite(detections.scores).all()):
+    if not all(
+        values is None or torch.isfinite(values).all()
+        for values in (detections.boxes, detections.scores, detections.keypoints)
+    ):
         raise ValueError(
-            f"image {image_id} has a detection whose box or score is not a finite number; "
+            f"image {image_id} has a detection whose box, score or point is not a finite number; "
             "the weights come from a run that diverged, try a lower SOLVER.BASE_LR"
         )
     shared = [
@@ -58,6 +69,8 @@ def image_results(
     kinds = {"bbox": list(_boxes(detections))}
     if detections.mask_probs is not None:
         kinds["segm"] = list(_masks(detections))
+    if detections.keypoints is not None:
+        kinds["keypoints"] = list(_keypoints(detections.keypoints, keypoint_shift))
     return ImageResults(
         int(image_id),
         {
@@ -81,6 +94,16 @@ def _masks(detections: Detections) -> Iterator[Record]:
         yield {"segmentation": crop_to_rle(crop, detections.size)}
 
 
+def _keypoints(keypoints: Tensor, shift: float) -> Iterator[Record]:
+    """Yield the points of each detection, of (N, P, 3), as [x, y, third value, x, y, ...]."""
+    for points in keypoints.double().tolist():
+        flat: list[float] = []
+        for x, y, third in points:
+            flat += round(x - shift, _BOX_DECIMALS), round(y - shift, _BOX_DECIMALS)
+            flat.append(round(third, _SCORE_DECIMALS))
+        yield {"keypoints": flat}
+
+
 def write_shard(path: str | Path, results: Iterable[ImageResults]) -> None:
     """Write the results of one process as JSON lines, one an image, as ``results`` yields them.
 
@@ -97,7 +120,7 @@ def merge_shards(
     image_ids: Sequence[int],
     iou_types: Sequence[str] = ("bbox", "segm"),
 ) -> dict[str, Path]:
-    """Merge the shards into ``folder``/{bbox,segm}.json, in COCO's result format.
+    """Merge the shards into ``folder``/{bbox,segm,keypoints}.json, in COCO's result format.
 
     Records stand in order of image id, whatever shard they come from, so the files do not depend
     on the number of processes. Returns the path of each of ``iou_types``. Raises RuntimeError

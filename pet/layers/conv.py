@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from pet.layers.deform_conv import DeformConv2d
 from pet.layers.norm import FrozenBatchNorm2d, make_norm, scale_and_shift
 
 
@@ -12,17 +14,20 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     A norm with fixed statistics is folded into the weight: the map is never written to memory
     before it is normalised, and the gradient of the weight stays exact.
     """
-    # The padding of this project's convolutions is always a pair of numbers.
-    assert not isinstance(conv.padding, str) and conv.bias is None
-    if isinstance(norm, FrozenBatchNorm2d) or (
-        isinstance(norm, nn.BatchNorm2d) and not norm.training
-    ):
+    assert conv.bias is None
+    if isinstance(norm, FrozenBatchNorm2d) or (isinstance(norm, _BatchNorm) and not norm.training):
         scale, shift = scale_and_shift(norm)
-        weight = conv.weight * scale.reshape(-1, 1, 1, 1)
-        return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
-    return norm(
-        F.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-    )
+        return _convolve(x, conv, conv.weight * scale.reshape(-1, 1, 1, 1), shift)
+    return norm(_convolve(x, conv, conv.weight, None))
+
+
+def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what ``conv`` would with another weight and bias."""
+    if isinstance(conv, DeformConv2d):
+        return conv.convolve(x, weight, bias)
+    # The padding of this project's convolutions is always a pair of numbers.
+    assert not isinstance(conv.padding, str)
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 class ConvNorm(nn.Conv2d):

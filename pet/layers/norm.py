@@ -2,6 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+# Source: section 4.1 of the paper on group norm.
+_GROUPS = 32
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -30,13 +34,42 @@ class FrozenBatchNorm2d(nn.Module):
         return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
 
 
-def scale_and_shift(norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def scale_and_shift(norm: FrozenBatchNorm2d | _BatchNorm) -> tuple[Tensor, Tensor]:
     """Return the (C,) factor and summand that the norm applies where its statistics are fixed."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
+class SyncBatchNorm2d(nn.SyncBatchNorm):
+    """Batch normalisation over the batches of all processes, as far as they have a GPU each.
+
+    On the CPU every process normalises by its own batch, as PyTorch cannot do more there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (N, C, H, W)."""
+        return _BatchNorm.forward(self, x) if x.device.type == "cpu" else super().forward(x)
+
+
 def make_norm(kind: str, channels: int, eps: float = 1e-5) -> nn.Module:
-    """Return a norm: "freeze" (fixed batch norm) or "bn"; ``eps`` is added to the variance."""
-    return FrozenBatchNorm2d(channels, eps) if kind == "freeze" else nn.BatchNorm2d(channels, eps)
+    """Return the norm ``kind``; ``eps`` is added to the variance.
+
+    "freeze" (batch norm that never changes), "bn", "syncbn" (batch norm over all processes) or
+    "gn" (group norm, Wu and He 2018). Raises ValueError for another one, and where ``channels`` do
+    not make the 32 groups of "gn".
+    """
+    if kind == "freeze":
+        return FrozenBatchNorm2d(channels, eps)
+    if kind == "bn":
+        return nn.BatchNorm2d(channels, eps)
+    if kind == "syncbn":
+        return SyncBatchNorm2d(channels, eps)
+    if kind != "gn":
+        raise ValueError(f"no norm named {kind!r}; choose from freeze, bn, syncbn, gn")
+    if channels % _GROUPS:
+        raise ValueError(
+            f'group norm ("gn") has {_GROUPS} groups, which {channels} channels do not make; give '
+            f"the layer a multiple of {_GROUPS}, or another norm"
+        )
+    return nn.GroupNorm(_GROUPS, channels, eps)

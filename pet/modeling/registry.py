@@ -15,5 +15,7 @@ FPN_BODIES: Registry[Builder] = Registry("FPN body", "FPN.BODY")
 ROI_BOX_HEADS: Registry[Builder] = Registry("box head", "FAST_RCNN.ROI_BOX_HEAD")
 #: ``builder(dim_in, cfg)`` -> head with ``dim_out`` (int).
 ROI_MASK_HEADS: Registry[Builder] = Registry("mask head", "MRCNN.ROI_MASK_HEAD")
+#: ``builder(dim_in, cfg)`` -> head with ``dim_out`` (int).
+ROI_KEYPOINT_HEADS: Registry[Builder] = Registry("keypoint head", "KRCNN.ROI_KEYPOINT_HEAD")
 #: ``builder(cfg)`` -> model.
 MODELS: Registry[Builder] = Registry("model", "MODEL.TYPE")

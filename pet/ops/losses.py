@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import generalized_box_iou_loss
 
 
 def smooth_l1_sum(pred: Tensor, target: Tensor, beta: float) -> Tensor:
@@ -13,6 +14,27 @@ def smooth_l1_sum(pred: Tensor, target: Tensor, beta: float) -> Tensor:
     if beta == 0:
         return (pred - target).abs().sum()
     return F.smooth_l1_loss(pred, target, beta=beta, reduction="sum")
+
+
+def giou_sum(boxes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the sum of 1 - GIoU (Rezatofighi et al. 2019) of pairs of boxes; 0 for none.
+
+    ``boxes`` and ``target`` (N, 4) xyxy; ``weight`` (N,) of each pair.
+    """
+    return (generalized_box_iou_loss(boxes, target) * weight).sum()
+
+
+def sigmoid_focal_sum(
+    logits: Tensor, target: Tensor, weight: Tensor, alpha: float, gamma: float
+) -> Tensor:
+    """Return the summed focal loss of sigmoid outputs (Lin et al. 2017, equation 5); 0 for none.
+
+    ``logits`` and ``target``, bool, (N, K); ``weight`` (N,) of each row. ``alpha`` weighs outputs
+    whose target is true, and 1 - ``alpha`` the others; ``gamma`` 0 is weighted cross-entropy.
+    """
+    wrong = torch.where(target, -logits, logits)  # the logit of being wrong: 1 - p_t is its sigmoid
+    loss = wrong.sigmoid() ** gamma * F.softplus(wrong)
+    return (loss * torch.where(target, alpha, 1 - alpha) * weight[:, None]).sum()
 
 
 def mask_bce(logits: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from pet.structures.detections import Detections
 from pet.structures.image_list import ImageInfo, ImageList
+from pet.structures.keypoints import KeypointLayout
 from pet.structures.segmentation import BitMask, Crop, Mask, MaskCrops, PolygonMask, Rle
 from pet.structures.targets import Targets
 
@@ -11,6 +12,7 @@ __all__ = [
     "Detections",
     "ImageInfo",
     "ImageList",
+    "KeypointLayout",
     "Mask",
     "MaskCrops",
     "PolygonMask",

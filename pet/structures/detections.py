@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pet.ops.boxes import clip_boxes, scale_boxes, valid_boxes
+from pet.ops.keypoints import scale_keypoints
 from pet.ops.paste import PASTE_METHODS
 from pet.structures.segmentation import Crop
 
@@ -22,12 +23,17 @@ class Detections:
     size: tuple[int, int]  # height, width of the image, in pixels
     mask_probs: Tensor | None = None  # (N, M, M) float32, 0..1, inside each box; None: no masks
     mask_paste: str = "pixel_centre"  # how they become pixels; see MRCNN.PASTE_METHOD
+    # (N, P, 3) float32: x and y of P points in pixels, also outside the box, and a third value that
+    # tells how sure they are; see KRCNN.SCORE_METHOD. None: no keypoints
+    keypoints: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
         assert self.boxes.shape == (count, 4) and self.labels.shape == (count,)
         assert self.mask_probs is None or len(self.mask_probs) == count
         assert self.mask_paste in PASTE_METHODS, self.mask_paste
+        if self.keypoints is not None:
+            assert len(self.keypoints) == count and self.keypoints.shape[2:] == (3,)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -40,6 +46,7 @@ class Detections:
             scores=self.scores.to(device),
             labels=self.labels.to(device),
             mask_probs=None if self.mask_probs is None else self.mask_probs.to(device),
+            keypoints=None if self.keypoints is None else self.keypoints.to(device),
         )
 
     def __getitem__(self, index: Tensor) -> "Detections":
@@ -50,6 +57,7 @@ class Detections:
             scores=self.scores[index],
             labels=self.labels[index],
             mask_probs=None if self.mask_probs is None else self.mask_probs[index],
+            keypoints=None if self.keypoints is None else self.keypoints[index],
         )
 
     def resized(self, size: tuple[int, int]) -> "Detections":
@@ -59,7 +67,10 @@ class Detections:
         """
         ratio_y, ratio_x = size[0] / self.size[0], size[1] / self.size[1]
         boxes = clip_boxes(scale_boxes(self.boxes, ratio_x, ratio_y), size)
-        return replace(self, boxes=boxes, size=size)[valid_boxes(boxes)]
+        keypoints = self.keypoints
+        if keypoints is not None:
+            keypoints = scale_keypoints(keypoints, ratio_x, ratio_y)
+        return replace(self, boxes=boxes, size=size, keypoints=keypoints)[valid_boxes(boxes)]
 
     def mask_crops(self) -> Iterator[Crop]:
         """Yield each mask as the pixels of its box, at the resolution of the image, on the CPU.

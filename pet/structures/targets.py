@@ -17,10 +17,15 @@ class Targets:
     size: tuple[int, int]  # height, width of the image without padding, in pixels
     image_id: int  # the id in its data set
     masks: MaskCrops | None = None  # N masks, or None where the data set is read without
+    # (N, P, 3) float32: x, y and visibility (0 not labelled, 1 hidden, 2 visible) of P points; None
+    # where the data set is read without
+    keypoints: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.boxes.shape == (len(self.labels), 4)
         assert self.masks is None or len(self.masks) == len(self.labels)
+        if self.keypoints is not None:
+            assert len(self.keypoints) == len(self.labels) and self.keypoints.shape[2:] == (3,)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -32,6 +37,11 @@ class Targets:
             boxes=self.boxes.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),
             masks=None if self.masks is None else self.masks.to(device, non_blocking),
+            keypoints=(
+                None
+                if self.keypoints is None
+                else self.keypoints.to(device, non_blocking=non_blocking)
+            ),
         )
 
     def pin_memory(self) -> "Targets":
@@ -41,4 +51,5 @@ class Targets:
             boxes=self.boxes.pin_memory(),
             labels=self.labels.pin_memory(),
             masks=None if self.masks is None else self.masks.pin_memory(),
+            keypoints=None if self.keypoints is None else self.keypoints.pin_memory(),
         )

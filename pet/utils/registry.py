@@ -16,6 +16,7 @@ class Registry(Generic[Part]):
         """``what`` a part is called in errors ("backbone"); ``key`` the config key choosing it."""
         self._what, self._key = what, key
         self._parts: dict[str, Part] = {}
+        self._families: dict[str, Part] = {}
 
     def register(self, name: str) -> Callable[[Part], Part]:
         """Return a decorator that files a part under ``name``; KeyError where it is taken."""
@@ -30,19 +31,34 @@ class Registry(Generic[Part]):
 
         return file_part
 
+    def register_family(self, prefix: str) -> Callable[[Part], Part]:
+        """Return a decorator that files a part under all names that begin with ``prefix``."""
+
+        def file_part(part: Part) -> Part:
+            self._families[prefix] = part
+            return part
+
+        return file_part
+
     def __getitem__(self, name: str) -> Part:
         """Return the part; raises KeyError naming the config key and the names there are."""
         if name in self._parts:
             return self._parts[name]
+        for prefix, part in self._families.items():
+            if str(name).startswith(prefix):
+                return part
         near = difflib.get_close_matches(str(name), self._parts, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
             f"no {self._what} named {name!r} ({self._key}); {hint}choose from "
-            f"{', '.join(sorted(self._parts)) or 'none registered'}"
+            f"{', '.join(self._choices()) or 'none registered'}"
         )
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parts
+        return name in self._parts or str(name).startswith(tuple(self._families))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
+
+    def _choices(self) -> list[str]:
+        return [*sorted(self._parts), *(f"{prefix}<name>" for prefix in self._families)]

@@ -1,17 +1,20 @@
-"""Boxes, masks and names drawn on an image.
+"""Boxes, masks, keypoints and names drawn on an image.
 
 A small image is enlarged first, so that the names stay readable: to 600 pixels on its longer side
 and, where that leaves the longer below 2400, 320 on its shorter one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
+from pet.ops.keypoints import scale_keypoints
 from pet.structures import Crop, Detections, Targets
 from pet.utils.opencv import cv2
+from pet.visualization.keypoints import Limb, draw_keypoints
 from pet.visualization.labels import Color, find_font, place_labels, render_label
 
 # Bright and told apart from each other and their neighbours in the list; blue, green, red.
@@ -48,6 +51,7 @@ class _Instance:
     box: tuple[float, ...]  # xyxy
     caption: str
     mask: Crop | None
+    points: np.ndarray | None  # (P, 3) x, y and visibility or probability
 
 
 def draw_detections(
@@ -55,11 +59,13 @@ def draw_detections(
     detections: Detections,
     class_names: Sequence[str],
     threshold: float = 0.5,
+    skeleton: Sequence[Limb] = (),
 ) -> np.ndarray:
     """Return a picture of the detections with a score of ``threshold`` or more.
 
     ``image`` (H, W, 3) uint8 BGR, in whose pixels the detections are; label l is
-    ``class_names[l - 1]``. The picture is larger than a small image, and ``image`` is unchanged.
+    ``class_names[l - 1]``; ``skeleton`` holds the limbs between keypoints. The picture is larger
+    than a small image, and ``image`` is unchanged.
     """
     assert image.shape[:2] == detections.size, (image.shape, detections.size)
     picture = _enlarged(image)
@@ -68,35 +74,50 @@ def draw_detections(
     no_masks = (None,) * len(detections)
     masks = no_masks if detections.mask_probs is None else detections.mask_crops()
     instances = [
-        _Instance(tuple(box), f"{_readable(class_names, label)} {score:.2f}", mask)
-        for box, label, score, mask in zip(
+        _Instance(tuple(box), f"{_readable(class_names, label)} {score:.2f}", mask, points)
+        for box, label, score, mask, points in zip(
             detections.boxes.tolist(),
             detections.labels.tolist(),
             detections.scores.tolist(),
             masks,
+            _points(detections.keypoints, len(detections)),
             strict=True,
         )
     ]
-    return _draw(picture, instances)
+    return _draw(picture, instances, skeleton)
 
 
-def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]) -> np.ndarray:
+def draw_targets(
+    image: np.ndarray,
+    targets: Targets,
+    class_names: Sequence[str],
+    skeleton: Sequence[Limb] = (),
+) -> np.ndarray:
     """Return a picture of the ground truth; see ``draw_detections``."""
     assert image.shape[:2] == targets.size, (image.shape, targets.size)
     picture = _enlarged(image)
     ratio_x, ratio_y = picture.shape[1] / image.shape[1], picture.shape[0] / image.shape[0]
     stretch = np.array([ratio_x, ratio_y, ratio_x, ratio_y])
+    keypoints = targets.keypoints
+    if keypoints is not None:
+        keypoints = scale_keypoints(keypoints, ratio_x, ratio_y)
     instances = [
         _Instance(
             tuple(box * stretch),
             _readable(class_names, label),
             None if targets.masks is None else _stretch(targets.masks.unpack(index), stretch),
+            points,
         )
-        for index, (box, label) in enumerate(
-            zip(targets.boxes.cpu().numpy(), targets.labels.tolist(), strict=True)
+        for index, (box, label, points) in enumerate(
+            zip(
+                targets.boxes.cpu().numpy(),
+                targets.labels.tolist(),
+                _points(keypoints, len(targets)),
+                strict=True,
+            )
         )
     ]
-    return _draw(picture, instances)
+    return _draw(picture, instances, skeleton)
 
 
 def save_picture(path: str | Path, picture: np.ndarray) -> None:
@@ -120,6 +141,11 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_CUBIC)
 
 
+def _points(keypoints: Tensor | None, count: int) -> Iterator[np.ndarray | None]:
+    """Yield the points (P, 3) of each of ``count`` objects, or None for each."""
+    yield from (None,) * count if keypoints is None else keypoints.cpu().numpy()
+
+
 def _readable(class_names: Sequence[str], label: int) -> str:
     """Return the name of a class, or its number where no font has its letters."""
     name = class_names[label - 1]
@@ -137,7 +163,9 @@ def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:
     return Crop(bits, x1, y1)
 
 
-def _draw(picture: np.ndarray, instances: Sequence[_Instance]) -> np.ndarray:
+def _draw(
+    picture: np.ndarray, instances: Sequence[_Instance], skeleton: Sequence[Limb]
+) -> np.ndarray:
     """Draw on ``picture`` in place: the large first, so that the small lie on top; then names."""
     height, width = picture.shape[:2]
     line = max(round((height + width) / 600), 2)
@@ -148,6 +176,9 @@ def _draw(picture: np.ndarray, instances: Sequence[_Instance]) -> np.ndarray:
         if mask is not None and mask.bits.size:
             _draw_mask(picture, mask, colors[index], line)
         _draw_box(picture, instances[index].box, colors[index], line)
+        points = instances[index].points
+        if points is not None:
+            draw_keypoints(picture, points, skeleton, colors[index], line)
     size = max(round(min(height, width) * 0.028), 13)
     labels = [render_label(i.caption, size, c) for i, c in zip(instances, colors, strict=True)]
     places = place_labels(

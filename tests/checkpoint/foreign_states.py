@@ -94,6 +94,15 @@ def detectron2_detector(
     return shapes
 
 
+def detectron2_keypoint_head(dim: int = 256, width: int = 512, points: int = 17) -> Shapes:
+    """Return the keys of a keypoint branch; ``width`` of its convolutions."""
+    shapes: Shapes = {}
+    for index in range(1, 9):
+        name = f"roi_heads.keypoint_head.conv_fcn{index}"
+        shapes |= layer(name, (width, dim if index == 1 else width, 3, 3))
+    return shapes | layer("roi_heads.keypoint_head.score_lowres", (width, points, 4, 4), points)
+
+
 def small_detectron2_detector(num_classes: int = 2) -> Shapes:
     """Return the keys of a Mask R-CNN with a block a stage and few channels."""
     return detectron2_detector((1, 1, 1, 1), num_classes=num_classes, dim=4, fc=5, stem=2)

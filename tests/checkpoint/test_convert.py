@@ -36,14 +36,21 @@ def source(tmp_path, state):
 
 
 def test_families():
-    assert FAMILIES == ("torchvision", "detectron2", "caffe2", "pet-legacy")
+    assert FAMILIES == (
+        "torchvision",
+        "detectron2",
+        "caffe2",
+        "timm",
+        "efficientnet-lite",
+        "pet-legacy",
+    )
 
 
 def test_what_is_written(tmp_path, source, state):
     weights = read_foreign_weights(source, "torchvision")
     write_weights(weights, tmp_path / "out" / "w.pth")
     content = torch.load(tmp_path / "out" / "w.pth", weights_only=True)
-    assert set(content) == {"model", "source", "expects", "class_names"}
+    assert set(content) == {"model", "source", "expects", "class_names", "keypoints"}
     assert content["source"] == "source.pth (torchvision detector)"
     assert content["expects"]["INPUT.PIXEL_STD"] == (58.395, 57.12, 57.375)
     assert content["class_names"] == []

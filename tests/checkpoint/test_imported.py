@@ -102,7 +102,7 @@ def test_an_unknown_file(tmp_path):
 
 
 def test_shapes_that_cannot_be_meant_are_told_with_the_file(tmp_path):
-    shapes = small_detectron2_detector() | {"roi_heads.box_predictor.bbox_pred.bias": (4,)}
+    shapes = small_detectron2_detector() | {"roi_heads.box_predictor.bbox_pred.bias": (5,)}
     path = write_pickle(tmp_path / "w.pkl", shapes)
     with pytest.raises(
         ValueError, match=r"w\.pkl \(Detectron2 detector\): .*bbox_pred\.bias has sh"

@@ -211,6 +211,8 @@ def test_importers_do_not_overlap():
         light(detectron2_trunk()),
         light(caffe2_trunk()),
         small_mask_rcnn(),
+        light({"conv_stem.weight": (1,), "blocks.0.0.conv_dw.weight": (1,)}),
+        light({"_conv_stem.weight": (1,), "_blocks.0._depthwise_conv.weight": (1,)}),
     ]
     found = [[i.name for i in IMPORTERS if i.matches(state)] for state in states]
     assert found == [
@@ -220,6 +222,8 @@ def test_importers_do_not_overlap():
         ["Detectron2 ResNet"],
         ["Caffe2 ResNet"],
         ["torchvision detector"],
+        ["timm model"],
+        ["EfficientNet-Lite0"],
     ]
     assert not any(importer.matches({}) for importer in IMPORTERS)
 
@@ -315,10 +319,10 @@ def test_a_checkpoint_of_pet_needs_nothing(tmp_path, fresh_cfg, caplog):
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_has_no_place_is_refused_and_nothing_is_loaded(tmp_path, strict):
-    keypoints = {f"roi_heads.keypoint_head.conv_fcn{i}.weight": (1,) for i in range(1, 13)}
-    path = write_pickle(tmp_path / "w.pkl", DETECTRON2 | keypoints)
+    panoptic = {f"sem_seg_head.p{i}.0.weight": (1,) for i in range(1, 13)}
+    path = write_pickle(tmp_path / "w.pkl", DETECTRON2 | panoptic)
     model = Holds({"Conv_Body.conv1.weight": torch.zeros(64, 3, 7, 7)})
-    with pytest.raises(ValueError, match=r"12 keys have no place in Pet .*keypoint.*and 4 more"):
+    with pytest.raises(ValueError, match=r"12 keys have no place in Pet .*semantic.*and 4 more"):
         load_weights(model, path, strict=strict)
     assert not model.held["Conv_Body.conv1.weight"].any()
 

@@ -117,3 +117,20 @@ def test_a_data_set_of_other_class_names_is_warned_of(folder):
     run_test(tiny_cfg(folder))
     log = (folder / "run" / "log.txt").read_text()
     assert "the weights were trained for other classes than those of shapes_val: 'a' is" in log
+
+
+def test_proposals_are_scored_by_their_recall(folder):
+    changes = {"MODEL__RPN_ONLY": True, "MODEL__MASK_ON": False, "RPN__POST_NMS_TOP_N_TEST": 200}
+    file = folder / "run" / "model_latest.pth"
+    torch.save(
+        build_model(cfg=tiny_cfg(folder, MODEL__NUM_CLASSES=6, **changes)).state_dict(), file
+    )
+    run_test(tiny_cfg(folder, VIS__ENABLED=True, VIS__MAX_IMAGES=1, **changes))
+    records = json.loads(results(folder, "bbox"))
+    assert {record["category_id"] for record in records} == {1}
+    assert all(0 < record["score"] < 1 for record in records)
+    metrics = json.loads((folder / "run" / "test" / "shapes_val" / "metrics.json").read_text())
+    assert list(metrics) == ["proposals"]
+    assert 0 < metrics["proposals"]["AR100"] <= metrics["proposals"]["AR1000"] < 1
+    assert "average recall of the proposals" in (folder / "run" / "log.txt").read_text()
+    assert len(list((folder / "run" / "vis" / "shapes_val").iterdir())) == 1

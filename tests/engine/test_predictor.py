@@ -252,3 +252,31 @@ def test_what_is_no_image_file_is_named(predictor, tmp_path):
     (tmp_path / "a.jpg").write_text("text")
     with pytest.raises(ValueError, match=r"a\.jpg cannot be decoded"):
         predictor([picture(), tmp_path / "a.jpg"])
+
+
+# Other models ------------------------------------------------------------------------------------
+
+
+def save_untrained(folder, **changes):
+    """Save an untrained model of three classes; return the config, without their number."""
+    model = build_model(cfg=tiny_cfg(folder, MODEL__NUM_CLASSES=4, **changes))
+    (folder / "run").mkdir()
+    torch.save(model.state_dict(), folder / "run" / "model_latest.pth")
+    return tiny_cfg(folder, **changes)
+
+
+def test_the_classes_of_a_cascade_are_counted(tmp_path):
+    predictor = Predictor(save_untrained(tmp_path, MODEL__CASCADE_ON=True))
+    assert predictor.class_names == ("class 1", "class 2", "class 3")
+    assert len(predictor(picture())) > 0
+
+
+@pytest.mark.parametrize("num_classes", [-1, 4])
+def test_proposals_are_objects(tmp_path, num_classes):
+    cfg = save_untrained(tmp_path, MODEL__RPN_ONLY=True, MODEL__MASK_ON=False)
+    cfg.defrost()
+    cfg.MODEL.NUM_CLASSES = num_classes
+    predictor = Predictor(cfg)
+    assert predictor.class_names == ("object",)
+    found = predictor(picture())
+    assert len(found) > 0 and set(found.labels.tolist()) == {1}

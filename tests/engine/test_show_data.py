@@ -1,5 +1,6 @@
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def test_batches_are_described_by_their_shapes():
     ]
     one = ImageList(images.tensor[:1], images.sizes[:1])
     assert describe_batch(one, [targets_of(6, False)])[1:] == ["label: (1, 6)", "box: (1, 6, 4)"]
+    people = replace(targets_of(6, False), keypoints=torch.zeros(6, 17, 3))
+    assert describe_batch(one, [people])[3:] == ["keypoint: (1, 6, 17, 3)"]
 
 
 def test_the_padding_is_cut_off():

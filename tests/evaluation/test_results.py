@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pycocotools.mask as coco_mask
@@ -54,14 +55,26 @@ def test_mask_records_are_the_pixels_of_the_box():
     assert record["segmentation"] == {"size": [40, 50], "counts": counts}
 
 
+def test_keypoint_records_are_worked_out_by_hand():
+    points = torch.tensor([[[1.5, 2.5, 0.123456789], [10.0, 0.25, 1.0]]])
+    detections = replace(some_detections(1), keypoints=points)
+    (record,) = image_results(7, detections, (3, 18), keypoint_shift=0.5).records["keypoints"]
+    assert set(record) == {"image_id", "category_id", "keypoints", "score"}
+    assert record["keypoints"] == [1.0, 2.0, 0.123457, 9.5, -0.25, 1.0]
+    (as_they_are,) = image_results(7, detections, (3, 18)).records["keypoints"]
+    assert as_they_are["keypoints"] == [1.5, 2.5, 0.123457, 10.0, 0.25, 1.0]
+
+
 def test_no_detections_give_no_records():
     none = some_detections(0)
     assert image_results(1, none, (1, 2)).records == {"bbox": [], "segm": []}
+    none = replace(none, keypoints=torch.zeros(0, 17, 3))
+    assert image_results(1, none, (1, 2)).records == {"bbox": [], "segm": [], "keypoints": []}
 
 
-@pytest.mark.parametrize("field", ["boxes", "scores"])
+@pytest.mark.parametrize("field", ["boxes", "scores", "keypoints"])
 def test_a_detection_that_is_not_a_number_names_its_image(field):
-    detections = some_detections(2)
+    detections = replace(some_detections(2), keypoints=torch.zeros(2, 3, 3))
     getattr(detections, field)[0] = float("nan")
     with pytest.raises(ValueError, match=r"image 7 .*not a finite number"):
         image_results(7, detections, (1, 2))

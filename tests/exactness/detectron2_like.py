@@ -42,20 +42,28 @@ def detect(state: State, image: np.ndarray, setting: Setting) -> dict[str, torch
 
     The boxes and the masks are those of the image as given. Classes count from 0.
     """
-    height, width = image.shape[:2]
     x, size = preprocess(image, setting)
     maps = fpn(state, resnet(state, x, setting.stride_in_1x1))
     proposals = rpn(state, maps, size)
-    boxes, scores, classes = roi_heads(state, maps, proposals, size, setting)
+    heads = cascade_heads if "roi_heads.box_predictor.0.cls_score.weight" in state else roi_heads
+    boxes, scores, classes = heads(state, maps, proposals, size, setting)
     found = {"boxes": boxes, "scores": scores, "classes": classes}
     if "roi_heads.mask_head.predictor.weight" in state:
         logits = mask_logits(state, maps, boxes)
         found["masks"] = logits[torch.arange(len(classes)), classes].sigmoid()
+    return in_image(found, size, image.shape[:2])
 
+
+def in_image(
+    found: dict[str, torch.Tensor], size: tuple[int, int], image_size: tuple[int, int]
+) -> dict[str, torch.Tensor]:
+    """Return what was found in the network input, where the image has ``size``, in the image."""
+    height, width = image_size
     scale_y, scale_x = height / size[0], width / size[1]
-    found["boxes"] = clip(boxes * boxes.new_tensor([scale_x, scale_y] * 2), (height, width))
-    kept = is_nonempty(found["boxes"])
-    found = {name: values[kept] for name, values in found.items()}
+    boxes = found["boxes"] * found["boxes"].new_tensor([scale_x, scale_y] * 2)
+    boxes = clip(boxes, (height, width))
+    kept = is_nonempty(boxes)
+    found = {name: values[kept] for name, values in {**found, "boxes": boxes}.items()}
     if "masks" in found:
         found["masks"] = paste(found["masks"], found["boxes"], height, width)
     return found
@@ -90,11 +98,14 @@ def preprocess(image: np.ndarray, setting: Setting) -> tuple[torch.Tensor, tuple
 # The maps ----------------------------------------------------------------------------------------
 
 
-def conv_norm(state: State, name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
+def conv_norm(
+    state: State, name: str, x: torch.Tensor, stride: int = 1, dilation: int = 1
+) -> torch.Tensor:
     """Convolve, then normalise with the frozen statistics (eps 1e-5; none in the file: 0 and 1)."""
     weight = state[f"{name}.weight"]
     groups = x.shape[1] // weight.shape[1]
-    x = F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=groups)
+    padding = weight.shape[-1] // 2 * dilation
+    x = F.conv2d(x, weight, None, stride, padding, dilation, groups)
     gain, shift = state[f"{name}.norm.weight"], state[f"{name}.norm.bias"]
     mean = state.get(f"{name}.norm.running_mean", torch.zeros_like(gain))
     variance = state.get(f"{name}.norm.running_var", torch.ones_like(gain))
@@ -102,11 +113,16 @@ def conv_norm(state: State, name: str, x: torch.Tensor, stride: int = 1) -> torc
 
 
 def bottleneck(
-    state: State, name: str, x: torch.Tensor, stride: int, stride_in_1x1: bool
+    state: State,
+    name: str,
+    x: torch.Tensor,
+    stride: int,
+    stride_in_1x1: bool,
+    dilation: int = 1,
 ) -> torch.Tensor:
     strides = (stride, 1) if stride_in_1x1 else (1, stride)
     out = conv_norm(state, f"{name}.conv1", x, strides[0]).relu()
-    out = conv_norm(state, f"{name}.conv2", out, strides[1]).relu()
+    out = conv_norm(state, f"{name}.conv2", out, strides[1], dilation).relu()
     out = conv_norm(state, f"{name}.conv3", out)
     if f"{name}.shortcut.weight" in state:
         x = conv_norm(state, f"{name}.shortcut", x, stride)
@@ -213,6 +229,13 @@ def rpn(
     post_nms: int = 1000,
 ) -> torch.Tensor:
     """Return the proposals (at most ``post_nms``, 4) of one image, best first."""
+    return scored_proposals(state, maps, size, pre_nms)[0][:post_nms]
+
+
+def scored_proposals(
+    state: State, maps: list[torch.Tensor], size: tuple[int, int], pre_nms: int = 1000
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all proposals (n, 4) of one image, best first, and their logits (n,)."""
     boxes, scores, levels = [], [], []
     for level, x in enumerate(maps):
         logits, deltas = rpn_outputs(state, x)
@@ -224,7 +247,8 @@ def rpn(
     boxes, scores, levels = clip(torch.cat(boxes), size), torch.cat(scores), torch.cat(levels)
     kept = is_nonempty(boxes)
     boxes, scores, levels = boxes[kept], scores[kept], levels[kept]
-    return boxes[batched_nms(boxes, scores, levels, 0.7)[:post_nms]]
+    kept = batched_nms(boxes, scores, levels, 0.7)
+    return boxes[kept], scores[kept]
 
 
 # Heads -------------------------------------------------------------------------------------------
@@ -272,13 +296,60 @@ def roi_heads(
     setting: Setting,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return boxes, scores and classes of the detections, in pixels of the resized image."""
-    logits, deltas = box_outputs(state, maps, proposals)
+    return select(*box_outputs(state, maps, proposals), proposals, size, setting)
+
+
+def select(
+    logits: torch.Tensor,
+    deltas: torch.Tensor,
+    proposals: torch.Tensor,
+    size: tuple[int, int],
+    setting: Setting,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return boxes, scores and classes of the detections that the outputs of the heads make."""
     scores = logits.softmax(1)[:, :-1]
     k = scores.shape[1]
     repeated = proposals.repeat_interleave(k, 0)
     boxes = clip(decode(deltas.reshape(-1, 4), repeated, (10, 10, 5, 5)), size).view(-1, k, 4)
     rows, classes = torch.nonzero(scores > setting.score_thresh, as_tuple=True)
     boxes, scores = boxes[rows, classes], scores[rows, classes]
+    kept = batched_nms(boxes, scores, classes, 0.5)[: setting.max_detections]
+    return boxes[kept], scores[kept], classes[kept]
+
+
+# One for each stage.
+CASCADE_WEIGHTS = ((10, 10, 5, 5), (20, 20, 10, 10), (30, 30, 15, 15))
+
+
+def cascade_outputs(
+    state: State, maps: list[torch.Tensor], boxes: torch.Tensor, stage: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what ``box_outputs`` does for a stage: logits (N, K + 1) and deltas (N, 4)."""
+    x = pool(maps, boxes, 7).flatten(1)
+    x = linear(state, f"roi_heads.box_head.{stage}.fc1", x).relu()
+    x = linear(state, f"roi_heads.box_head.{stage}.fc2", x).relu()
+    predictor = f"roi_heads.box_predictor.{stage}"
+    return linear(state, f"{predictor}.cls_score", x), linear(state, f"{predictor}.bbox_pred", x)
+
+
+def cascade_heads(
+    state: State,
+    maps: list[torch.Tensor],
+    proposals: torch.Tensor,
+    size: tuple[int, int],
+    setting: Setting,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what ``roi_heads`` does: three stages, their boxes in turn, their mean score."""
+    scores, boxes = torch.zeros(()), proposals
+    for stage, weights in enumerate(CASCADE_WEIGHTS):
+        # What the stage before has moved is clipped, and kept even if nothing is left of it.
+        boxes = clip(boxes, size) if stage else boxes
+        logits, deltas = cascade_outputs(state, maps, boxes, stage)
+        scores = scores + logits.softmax(1)[:, :-1] / len(CASCADE_WEIGHTS)
+        boxes = decode(deltas, boxes, weights)
+    boxes = clip(boxes, size)
+    rows, classes = torch.nonzero(scores > setting.score_thresh, as_tuple=True)
+    boxes, scores = boxes[rows], scores[rows, classes]
     kept = batched_nms(boxes, scores, classes, 0.5)[: setting.max_detections]
     return boxes[kept], scores[kept], classes[kept]
 

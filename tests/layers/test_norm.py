@@ -52,3 +52,35 @@ def test_scale_and_shift_by_hand():
 def test_the_config_names_the_norm():
     assert isinstance(make_norm("freeze", 4), FrozenBatchNorm2d)
     assert isinstance(make_norm("bn", 4), nn.BatchNorm2d)
+    assert isinstance(make_norm("syncbn", 4), nn.SyncBatchNorm)
+    assert isinstance(make_norm("gn", 64), nn.GroupNorm)
+    with pytest.raises(ValueError, match="no norm named 'ln'; choose from freeze, bn, syncbn, gn"):
+        make_norm("ln", 4)
+
+
+@pytest.mark.parametrize("kind", ["freeze", "bn", "syncbn", "gn"])
+def test_eps_is_that_of_the_norm(kind):
+    assert make_norm(kind, 32, 0.25).eps == 0.25
+
+
+def test_group_norm_normalises_each_image_by_32_groups():
+    norm = make_norm("gn", 64)
+    x = torch.randn(2, 64, 5, 4) * 3 + 1
+    groups = norm(x).reshape(2, 32, -1)
+    torch.testing.assert_close(groups.mean(2), torch.zeros(2, 32), atol=1e-5, rtol=0)
+    torch.testing.assert_close(groups.var(2, unbiased=False), torch.ones(2, 32), atol=1e-4, rtol=0)
+
+
+def test_channels_that_make_no_groups():
+    with pytest.raises(ValueError, match=r'\("gn"\) has 32 groups, which 48 channels do not make'):
+        make_norm("gn", 48)
+
+
+def test_a_synchronised_norm_in_one_process_is_a_batch_norm():
+    theirs, ours = nn.BatchNorm2d(6), make_norm("syncbn", 6)
+    randomise_norms(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 6, 5, 5) * 2 + 1
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

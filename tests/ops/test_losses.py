@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torchvision.ops import sigmoid_focal_loss
 
 from pet.ops import losses as ops
 
@@ -72,3 +73,62 @@ def test_accuracy_counts_hits():
     assert hits.item() == 0.5
     assert not hits.requires_grad
     assert ops.accuracy(logits[:0], torch.zeros(0, dtype=torch.int64)).item() == 0
+
+
+def test_focal_loss_by_hand():
+    logits = torch.tensor([[0.0, math.log(3.0)], [math.log(3.0), -50.0]])  # p 1/2, 3/4; 3/4, 0
+    target = torch.tensor([[True, True], [False, False]])
+    # alpha (1 - p)^2 -log(p) of what is true, (1 - alpha) p^2 -log(1 - p) of what is not.
+    first = 0.25 * (1 / 4 * math.log(2) + 1 / 16 * math.log(4 / 3))
+    second = 0.75 * 9 / 16 * math.log(4)
+    both = ops.sigmoid_focal_sum(logits, target, torch.tensor([1, 2]), alpha=0.25, gamma=2.0)
+    assert both.item() == pytest.approx(first + 2 * second)
+    ignored = ops.sigmoid_focal_sum(logits, target, torch.tensor([True, False]), 0.25, 2.0)
+    assert ignored.item() == pytest.approx(first)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.6, 1.5), (0.5, 0.0)])
+def test_focal_loss_and_its_gradient_are_torchvisions(alpha, gamma):
+    torch.manual_seed(0)
+    logits = (torch.randn(50, 7, dtype=torch.float64) * 8).requires_grad_()
+    target = torch.rand(50, 7) < 0.3
+    theirs = logits.detach().clone().requires_grad_()
+    wanted = sigmoid_focal_loss(theirs, target.double(), alpha, gamma, reduction="sum")
+    found = ops.sigmoid_focal_sum(logits, target, torch.ones(50), alpha, gamma)
+    torch.testing.assert_close(found, wanted)
+    found.backward()
+    wanted.backward()
+    torch.testing.assert_close(logits.grad, theirs.grad)
+
+
+def test_focal_loss_of_confident_outputs_is_finite():
+    logits = torch.tensor([[1e4, -1e4, 1e4, -1e4]], requires_grad=True)
+    target = torch.tensor([[True, False, False, True]])
+    loss = ops.sigmoid_focal_sum(logits, target, torch.ones(1), 0.25, 2.0)
+    loss.backward()
+    assert loss.item() == 1e4  # 0.75 and 0.25 of the two that are wrong
+    assert logits.grad.tolist() == [[0, 0, 0.75, -0.25]]
+
+
+def test_giou_by_hand():
+    boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 3, 3]], requires_grad=True)
+    target = torch.tensor([[0.0, 0, 2, 2], [1, 0, 2, 1], [1, 1, 2, 2]])
+    # The same; side by side, with nothing left of what encloses them; IoU 1/9.
+    for chosen, wanted in ((0, 0), (1, 1), (2, 8 / 9)):
+        weight = torch.arange(3) == chosen
+        loss = ops.giou_sum(boxes, target, weight)
+        assert loss.item() == pytest.approx(wanted, abs=1e-6)
+    loss.backward()
+    assert boxes.grad[0].tolist() == boxes.grad[1].tolist() == [0, 0, 0, 0]
+    assert boxes.grad[2].abs().min() > 0
+
+
+def test_dense_losses_of_nothing_are_zero_with_a_gradient():
+    none, true = torch.zeros(0), torch.zeros(0, 3, dtype=torch.bool)
+    for loss, shape in ((ops.giou_sum, 4), (ops.sigmoid_focal_sum, 3)):
+        pred = torch.zeros(0, shape, requires_grad=True)
+        extra = (torch.zeros(0, 4), none) if shape == 4 else (true, none, 0.25, 2.0)
+        value = loss(pred, *extra)
+        value.backward()
+        assert value.item() == 0
+        assert pred.grad.shape == (0, shape)

@@ -40,6 +40,15 @@ def test_a_name_like_no_other_gets_no_guess(trunks):
         trunks["vgg"]
 
 
+def test_a_family_has_all_names_of_its_prefix(trunks):
+    trunks.register_family("timm/")("any")
+    assert trunks["timm/vgg"] == "any"
+    assert trunks["resnet18"] == "eighteen"
+    assert "timm/vgg" in trunks and "vgg" not in trunks
+    with pytest.raises(KeyError, match="choose from resnet18, resnet50, timm/<name>"):
+        trunks["vgg"]
+
+
 def test_an_empty_registry_says_so():
     with pytest.raises(KeyError, match="choose from none registered"):
         Registry("head", "X.HEAD")["a"]

@@ -8,18 +8,26 @@ from . import caffe2, torchvision
 from .base import Converted, Importer
 from .caffe2 import Caffe2Importer
 from .detectron2 import Detectron2DetectorImporter, Detectron2TrunkImporter
+from .detectron2_retinanet import Detectron2RetinaNetImporter
 from .pet import PetImporter
 from .pet_legacy import PetLegacyImporter
+from .timm import EfficientNetLiteImporter, TimmImporter
 from .torchvision import TorchvisionDetectorImporter, TorchvisionResNetImporter
+from .torchvision_retinanet import TorchvisionRetinaNetImporter
 
-#: Pet's own files come before those of the original Pet, which look much the same.
+#: Pet's own files come before those of the original Pet, which look much the same, and RetinaNet
+#: before the other detectors of its family.
 IMPORTERS: tuple[Importer, ...] = (
     PetImporter(),
     TorchvisionResNetImporter(),
+    TorchvisionRetinaNetImporter(),
     TorchvisionDetectorImporter(),
+    Detectron2RetinaNetImporter(),
     Detectron2DetectorImporter(),
     Detectron2TrunkImporter(),
     Caffe2Importer(),
+    TimmImporter(),
+    EfficientNetLiteImporter(),
     PetLegacyImporter(),
 )
 

@@ -12,15 +12,17 @@ from torch import Tensor
 _PARAMETERS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 #: The layers of a ResNet by torchvision's names, which are Pet's behind "Conv_Body.".
 TRUNK_LAYER = r"(?:conv1|bn1|layer[1-4]\.\d+\.(?:conv[123]|bn[123]|downsample\.[01]))"
+#: A key of such a ResNet, its classifier among them.
+RESNET_KEY = re.compile(rf"(?:{TRUNK_LAYER}|fc)\.\w+")
+#: The weight of a trunk's norm, by Pet's keys; res5 may be a head.
+_TRUNK_NORM = re.compile(
+    r"((?:Conv_Body|Fast_RCNN\.head\.layer4)\.(?:.*\.)?(?:bn\d|downsample\.1))\.weight"
+)
 
 #: Foreign keys of models that Pet does not have, and what such a model is called.
 _NOT_MODELLED = (
-    ("keypoint", "a keypoint branch"),
-    (r"^head\.|top_block|extra_blocks", "RetinaNet or another one-stage detector"),
-    (r"box_(?:head|predictor)\.\d\.", "Cascade R-CNN"),
-    (r"^backbone\.(?:stem|res\d)|^roi_heads\.res5", "a detector without pyramid (C4 or DC5)"),
+    (r"^head\.|top_block|extra_blocks", "a one-stage detector other than RetinaNet"),
     (r"sem_seg_head", "a branch of semantic segmentation"),
-    (r"^backbone\.fpn_.*\.norm\.|(?:box|mask)_head\..*\.norm\.|_gn_", "group norm"),
 )
 
 #: The layers of a foreign key, as a pattern, and Pet's, with the pattern's groups as \1, \2, ...
@@ -99,7 +101,7 @@ def with_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     filled = dict(state)
     for key, value in state.items():
-        norm = re.fullmatch(r"(Conv_Body\.(?:.*\.)?(?:bn\d|downsample\.1))\.weight", key)
+        norm = _TRUNK_NORM.fullmatch(key)
         if norm:
             filled.setdefault(f"{norm[1]}.running_mean", torch.zeros_like(value))
             filled.setdefault(f"{norm[1]}.running_var", torch.ones_like(value))

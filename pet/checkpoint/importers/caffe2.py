@@ -1,4 +1,7 @@
-"""ImageNet ResNets of Caffe2, which Detectron's models start from: R-50, R-101, X-101-32x8d."""
+"""ImageNet ResNets of Caffe2, which Detectron's models start from.
+
+R-50, R-101, X-101-32x8d, and R-50 with group norm.
+"""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +16,8 @@ from .base import Converted, rename, with_statistics
 _PARAMETERS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 _CONVS = {"1": "downsample.0", "2a": "conv1", "2b": "conv2", "2c": "conv3"}
 _NORMS = {"1": "downsample.1", "2a": "bn1", "2b": "bn2", "2c": "bn3"}
-_STEM_NORM = re.compile(r"(?:res_)?conv1_bn_(s|b|rm|riv)")
-_BLOCK = re.compile(r"res([2-5])_(\d+)_branch(1|2[abc])_(?:w|bn_(s|b|rm|riv))")
+_STEM_NORM = re.compile(r"(?:res_)?conv1_[bg]n_(s|b|rm|riv)")
+_BLOCK = re.compile(r"res([2-5])_(\d+)_branch(1|2[abc])_(?:w|[bg]n_(s|b|rm|riv))")
 #: What training left, the classifier, and the bias of the stem: Detectron and Detectron2 leave it
 #: out too, as a norm follows.
 _NOT_NEEDED = r".*_momentum|lr|(?:pred|fc1000)_[wb]|conv1_b"
@@ -22,7 +25,7 @@ _NOT_NEEDED = r".*_momentum|lr|(?:pred|fc1000)_[wb]|conv1_b"
 #: Where the files are to be had: Detectron2 offers them.
 DOWNLOADS: Mapping[str, str] = {
     Path(place).name: f"https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/{place}"
-    for place in ("MSRA/R-50.pkl", "MSRA/R-101.pkl", "FAIR/X-101-32x8d.pkl")
+    for place in ("MSRA/R-50.pkl", "MSRA/R-101.pkl", "FAIR/X-101-32x8d.pkl", "FAIR/R-50-GN.pkl")
 }
 
 
@@ -39,11 +42,11 @@ class Caffe2Importer:
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` with Pet's keys."""
         converted = rename(state, _pet_key, _NOT_NEEDED)
-        return replace(
-            converted,
-            state=with_statistics(converted.state),
-            expects=trunk_expects(converted.state),
-        )
+        expects = trunk_expects(converted.state)
+        if any("_gn_" in blob for blob in state):  # group norm, which has no statistics
+            expects |= {"MODEL.BATCH_NORM": "gn", "BACKBONE.STRIDE_IN_1X1": False}
+            return replace(converted, expects=expects)
+        return replace(converted, state=with_statistics(converted.state), expects=expects)
 
 
 def _pet_key(blob: str) -> str | None:

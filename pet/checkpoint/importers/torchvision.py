@@ -17,17 +17,22 @@ from torchvision.models import (
     ResNet50_Weights,
     ResNet101_Weights,
     ResNet152_Weights,
+    ResNeXt50_32X4D_Weights,
     ResNeXt101_32X8D_Weights,
+    ResNeXt101_64X4D_Weights,
     WeightsEnum,
 )
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_V2_Weights,
     FasterRCNN_ResNet50_FPN_Weights,
+    KeypointRCNN_ResNet50_FPN_Weights,
     MaskRCNN_ResNet50_FPN_V2_Weights,
     MaskRCNN_ResNet50_FPN_Weights,
+    RetinaNet_ResNet50_FPN_V2_Weights,
+    RetinaNet_ResNet50_FPN_Weights,
 )
 
-from .base import TRUNK_LAYER, Converted, Rule, by_rules, rename
+from .base import RESNET_KEY, TRUNK_LAYER, Converted, Rule, by_rules, rename
 
 _PUBLISHED: tuple[type[WeightsEnum], ...] = (
     ResNet18_Weights,
@@ -35,11 +40,16 @@ _PUBLISHED: tuple[type[WeightsEnum], ...] = (
     ResNet50_Weights,
     ResNet101_Weights,
     ResNet152_Weights,
+    ResNeXt50_32X4D_Weights,
     ResNeXt101_32X8D_Weights,
+    ResNeXt101_64X4D_Weights,
     FasterRCNN_ResNet50_FPN_Weights,
     FasterRCNN_ResNet50_FPN_V2_Weights,
     MaskRCNN_ResNet50_FPN_Weights,
     MaskRCNN_ResNet50_FPN_V2_Weights,
+    KeypointRCNN_ResNet50_FPN_Weights,
+    RetinaNet_ResNet50_FPN_Weights,
+    RetinaNet_ResNet50_FPN_V2_Weights,
 )
 
 #: Where the files are to be had.
@@ -70,9 +80,13 @@ _DETECTOR_EXPECTS: Mapping[str, Any] = {
     "MRCNN.ROI_XFORM_ALIGNED": False,
     "MRCNN.ROI_XFORM_SAMPLING_RATIO": 2,
     "MRCNN.PASTE_METHOD": "integer_box",
+    "KRCNN.PIXEL_SHIFT": 0.0,
+    "KRCNN.ROI_XFORM_ALIGNED": False,
+    "KRCNN.ROI_XFORM_SAMPLING_RATIO": 2,
+    "KRCNN.SCORE_METHOD": "one",
 }
 #: Outputs of the detectors trained on COCO: its category ids 0 (the background) to 90.
-_COCO_IDS = 91
+COCO_IDS = 91
 
 _DETECTOR_RULES: tuple[Rule, ...] = (
     (rf"backbone\.body\.({TRUNK_LAYER})", r"Conv_Body.\1"),
@@ -95,6 +109,9 @@ _DETECTOR_RULES: tuple[Rule, ...] = (
     *((rf"roi_heads\.mask_head\.mask_fcn{i + 1}", f"Mask_RCNN.head.convs.{i}") for i in range(4)),
     (r"roi_heads\.mask_predictor\.conv5_mask", r"Mask_RCNN.predictor.deconv"),
     (r"roi_heads\.mask_predictor\.mask_fcn_logits", r"Mask_RCNN.predictor.mask_logits"),
+    # Between the convolutions stand ReLUs, which are numbered too.
+    *((rf"roi_heads\.keypoint_head\.{2 * i}", f"Keypoint_RCNN.head.convs.{i}") for i in range(8)),
+    (r"roi_heads\.keypoint_predictor\.kps_score_lowres", r"Keypoint_RCNN.predictor.deconv"),
 )
 
 
@@ -105,8 +122,9 @@ class TorchvisionResNetImporter:
     family = "torchvision"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a ResNet's stem and first and last stage, without a prefix."""
-        return {"conv1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"} <= state.keys()
+        """Whether ``state`` has a ResNet's stem and first and last stage, and no other layers."""
+        needed = {"conv1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"}
+        return needed <= state.keys() and all(map(RESNET_KEY.fullmatch, state))
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` with the trunk's keys under ``Conv_Body.``."""
@@ -141,6 +159,6 @@ def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
         # them from files that somebody trained with 1e-5.
         expects["MODEL.BATCH_NORM_EPS"] = 0.0
     scores = state.get("Fast_RCNN.predictor.cls_score.bias")
-    if scores is not None and len(scores) == _COCO_IDS:
+    if scores is not None and len(scores) == COCO_IDS:
         expects["MODEL.CLASS_LABELS"] = "category_id"
     return expects

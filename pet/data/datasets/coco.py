@@ -1,7 +1,6 @@
 """Data sets in COCO's format."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,11 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from pet.data.datasets.coco_file import CocoFile, Entry, read_coco_file, shorten
+from pet.data.datasets.coco_file import CocoFile, Entry, are_numbers, read_coco_file, shorten
+from pet.data.datasets.coco_keypoints import (
+    KeypointOptions,
+    count_labelled,
+    read_layout,
+    read_points,
+    require_keypoints,
+)
 from pet.data.datasets.labels import label_categories
 from pet.data.image_file import read_image
 from pet.data.sample import Sample
-from pet.structures import BitMask, ImageInfo, Mask, PolygonMask
+from pet.structures import BitMask, ImageInfo, KeypointLayout, Mask, PolygonMask
 from pet.utils.shared_list import SharedList
 
 logger = logging.getLogger(__name__)
@@ -42,13 +48,15 @@ class CocoDataset:
         filter_empty: bool = False,
         max_images: int = 0,
         class_labels: str = "contiguous",
+        keypoints: KeypointOptions | None = None,
     ) -> None:
         """Read the file ``annotations``; pictures under the folder ``images`` are read later.
 
         ``with_masks``: keep the segmentations. ``filter_empty``: leave out images with nothing to
         train on. ``max_images``: only the first so many images by id, before that; 0 for all.
         ``class_labels``: what labels stand for, as in ``label_categories``; with "category_id",
-        ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. Without ``is_train`` there
+        ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. ``keypoints``: read them,
+        and their names as ``keypoint_layout``, which is None without. Without ``is_train`` there
         are all images and no annotations. Raises FileNotFoundError or ValueError naming the file,
         and ValueError where nothing is left to train on.
         """
@@ -56,14 +64,18 @@ class CocoDataset:
         self.name = name
         self.annotation_file = str(annotations)
         self.category_ids, self.class_names = label_categories(file, class_labels)
+        self.keypoint_layout: KeypointLayout | None = read_layout(file) if keypoints else None
         self.dropped: dict[int, int] = {}
         self._folder = images
         self._with_masks = with_masks
+        self._keypoints = keypoints
         records = [self._image_record(image) for image in file.images[: max_images or None]]
         if is_train:
             self._annotate(records, file)
             if filter_empty:
                 records = [record for record in records if record["labels"]]
+            if keypoints:
+                records = _with_enough_keypoints(records, keypoints.min_per_image, name, file)
         if not records:
             raise ValueError(f"data set {name!r}: {annotations} holds no images")
         self.image_ids = tuple(int(record["id"]) for record in records)
@@ -105,7 +117,12 @@ class CocoDataset:
                 f"data set {self.name!r}, image id {info.image_id}: {error}"
             ) from None
         boxes = torch.tensor(record["boxes"], dtype=torch.float32).reshape(-1, 4)
-        return Sample(image, info, boxes, torch.tensor(record["labels"], dtype=torch.int64), masks)
+        labels = torch.tensor(record["labels"], dtype=torch.int64)
+        points = None
+        if self.keypoint_layout is not None:
+            points = torch.tensor(record["keypoints"], dtype=torch.float32)
+            points = points.reshape(-1, len(self.keypoint_layout), 3)
+        return Sample(image, info, boxes, labels, masks, points)
 
     def _read_image(self, info: ImageInfo) -> np.ndarray:
         image = read_image(info.file)
@@ -120,18 +137,20 @@ class CocoDataset:
 
     def _image_record(self, image: Entry) -> dict[str, Any]:
         kept = {key: image[key] for key in ("id", "file_name", "height", "width")}
-        return {**kept, "labels": [], "boxes": [], "segmentations": []}
+        return {**kept, "labels": [], "boxes": [], "segmentations": [], "keypoints": []}
 
     def _annotate(self, records: Sequence[dict[str, Any]], file: CocoFile) -> None:
         """Add to each record the annotations that training can use."""
         label_of = {category: label for label, category in enumerate(self.category_ids, start=1)}
+        if self._keypoints is not None:
+            require_keypoints(file)
         crowds, rejected = 0, []
         for record in records:
             for annotation in file.annotations[record["id"]]:
                 if annotation.get("iscrowd"):
                     crowds += 1
                     continue
-                reason = self._add(record, annotation, label_of)
+                reason = self._add(record, annotation, label_of, file)
                 if reason:
                     rejected.append((reason, record["id"], annotation["id"]))
         self.dropped = dict(Counter(image_id for _, image_id, _ in rejected))
@@ -146,7 +165,7 @@ class CocoDataset:
             )
 
     def _add(
-        self, record: dict[str, Any], annotation: Entry, label_of: dict[int, int]
+        self, record: dict[str, Any], annotation: Entry, label_of: dict[int, int], file: CocoFile
     ) -> str | None:
         """Add one annotation to ``record``, or return why it cannot be used."""
         size = record["height"], record["width"]
@@ -158,6 +177,9 @@ class CocoDataset:
             if segmentation is None:
                 return _NO_MASK
             record["segmentations"].append(segmentation)
+        if self._keypoints is not None and self.keypoint_layout is not None:
+            count, shift = len(self.keypoint_layout), self._keypoints.pixel_shift
+            record["keypoints"].append(read_points(annotation, count, shift, file))
         record["boxes"].append(box)
         record["labels"].append(label_of[annotation["category_id"]])
         return None
@@ -179,9 +201,22 @@ class CocoDataset:
                 )
 
 
+def _with_enough_keypoints(
+    records: list[dict[str, Any]], least: int, name: str, file: CocoFile
+) -> list[dict[str, Any]]:
+    """Return the records with ``least`` labelled points or more; ValueError where there is none."""
+    kept = [record for record in records if count_labelled(record["keypoints"]) >= least]
+    if not kept:
+        raise ValueError(
+            f"data set {name!r}: no image of {file.path} has {least} labelled keypoints "
+            "(KRCNN.MIN_KEYPOINTS_PER_IMAGE)"
+        )
+    return kept
+
+
 def _clipped_box(bbox: Any, size: tuple[int, int]) -> list[float] | None:
     """Return COCO's [x, y, width, height] as xyxy inside the image; None where nothing is left."""
-    if not _are_numbers(bbox, 4):
+    if not are_numbers(bbox, 4):
         return None
     x, y, width, height = bbox
     x1, x2 = (min(max(value, 0), size[1]) for value in (x, x + width))
@@ -193,9 +228,7 @@ def _usable_segmentation(segmentation: Any, size: tuple[int, int]) -> Any:
     """Return the valid polygons, or the RLE where it fits an image of ``size``; else None."""
     if isinstance(segmentation, list):
         polygons = [
-            polygon
-            for polygon in segmentation
-            if _are_numbers(polygon, 6) and len(polygon) % 2 == 0
+            polygon for polygon in segmentation if are_numbers(polygon, 6) and len(polygon) % 2 == 0
         ]
         return polygons or None
     if not isinstance(segmentation, dict) or segmentation.get("size") != list(size):
@@ -205,15 +238,6 @@ def _usable_segmentation(segmentation: Any, size: tuple[int, int]) -> Any:
         fits = all(isinstance(run, int) and run >= 0 for run in counts)
         return segmentation if fits and sum(counts) == size[0] * size[1] else None
     return segmentation if isinstance(counts, str) and counts else None
-
-
-def _are_numbers(values: Any, least: int) -> bool:
-    """Whether ``values`` is a list of ``least`` or more finite numbers."""
-    return (
-        isinstance(values, list)
-        and len(values) >= least
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-    )
 
 
 def _mask(segmentation: Any) -> Mask:

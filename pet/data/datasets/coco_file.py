@@ -1,6 +1,7 @@
 """Reading and checking an annotation file of COCO's format."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,15 @@ def shorten(items: Sequence[object]) -> str:
     """Return the first few of ``items`` as text, and how many more there are."""
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(str(item) for item in items[:_SHOWN]) + more
+
+
+def are_numbers(values: Any, least: int) -> bool:
+    """Whether ``values`` is a list of ``least`` or more finite numbers."""
+    return (
+        isinstance(values, list)
+        and len(values) >= least
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    )
 
 
 def _load(path: Path) -> Entry:

@@ -19,11 +19,13 @@ class JoinedDataset:
         first = parts[0]
         for part in parts[1:]:
             _check_classes(first, part)
+            _check_keypoints(first, part)
         self.name = "+".join(part.name for part in parts)
         self.annotation_file = ", ".join(part.annotation_file for part in parts)
         self.class_names = first.class_names
         self.category_ids = first.category_ids
         self.num_classes = first.num_classes
+        self.keypoint_layout = first.keypoint_layout
         self.image_ids = tuple(image_id for part in parts for image_id in part.image_ids)
         self.sizes = np.concatenate([part.sizes for part in parts])
         self._parts = tuple(parts)
@@ -52,6 +54,18 @@ class JoinedDataset:
         number = int(np.searchsorted(self._ends, index, side="right"))
         part = self._parts[number]
         return part, index - self._ends[number] + len(part)
+
+
+def _check_keypoints(first: CocoDataset, other: CocoDataset) -> None:
+    names, other_names = (
+        layout.names if (layout := part.keypoint_layout) else () for part in (first, other)
+    )
+    if names != other_names:
+        raise ValueError(
+            f"data sets {first.name!r} and {other.name!r} cannot be trained together, because "
+            f"their keypoints differ: {', '.join(names) or 'none'} in the first, "
+            f"{', '.join(other_names) or 'none'} in the second"
+        )
 
 
 def _check_classes(first: CocoDataset, other: CocoDataset) -> None:

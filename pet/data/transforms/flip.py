@@ -1,19 +1,22 @@
 """Mirroring left and right."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pet.data.sample import Sample
 from pet.ops.boxes import flip_boxes
+from pet.ops.keypoints import flip_keypoints
 
 
 class RandomHorizontalFlip:
     """Mirror a sample left and right by a given chance."""
 
-    def __init__(self, prob: float) -> None:
-        """``prob`` in [0, 1]."""
+    def __init__(self, prob: float, keypoint_order: Sequence[int] = ()) -> None:
+        """``prob`` in [0, 1]; ``keypoint_order`` as ``KeypointLayout.flip_order`` gives it."""
         self.prob = prob
+        self.keypoint_order = tuple(keypoint_order)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return ``sample``, mirrored or as it is."""
@@ -23,9 +26,13 @@ class RandomHorizontalFlip:
         masks = sample.masks
         if masks is not None:
             masks = tuple(mask.flip(width) for mask in masks)
+        keypoints = sample.keypoints
+        if keypoints is not None:
+            keypoints = flip_keypoints(keypoints, width, self.keypoint_order)
         return replace(
             sample,
             image=np.ascontiguousarray(sample.image[:, ::-1]),
             boxes=flip_boxes(sample.boxes, width),
             masks=masks,
+            keypoints=keypoints,
         )

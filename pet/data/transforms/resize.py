@@ -10,6 +10,7 @@ from PIL import Image
 
 from pet.data.sample import Sample
 from pet.ops.boxes import scale_boxes
+from pet.ops.keypoints import scale_keypoints
 from pet.utils.opencv import cv2
 
 
@@ -124,9 +125,13 @@ class Resize:
         masks = sample.masks
         if masks is not None:
             masks = tuple(mask.resize(ratio_x, ratio_y) for mask in masks)
+        keypoints = sample.keypoints
+        if keypoints is not None:
+            keypoints = scale_keypoints(keypoints, ratio_x, ratio_y)
         return replace(
             sample,
             image=resize_image(sample.image, size, self.interpolation),
             boxes=scale_boxes(sample.boxes, ratio_x, ratio_y),
             masks=masks,
+            keypoints=keypoints,
         )

@@ -1,5 +1,5 @@
 """Trunks, registered by name."""
 
-from pet.modeling.backbones import resnet
+from pet.modeling.backbones import resnet, timm_backbone
 
-__all__ = ["resnet"]
+__all__ = ["resnet", "timm_backbone"]

@@ -21,7 +21,7 @@ class FPN(nn.Module):
     ) -> None:
         """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first.
 
-        ``norm`` "none", "freeze" or "bn", behind each convolution.
+        ``norm`` behind each convolution: "none", or as ``make_norm`` takes it.
         """
         super().__init__()
         lateral_convs = [ConvNorm(d, dim, 1, norm) for d in dim_in]
@@ -35,12 +35,16 @@ class FPN(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Map [res2, ..., res5] to [P2, ..., P5, P6], each (N, dim, H_l, W_l)."""
+        maps = self.merge(features)
+        return [*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2)]
+
+    def merge(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Map the trunk's maps to as many of the pyramid, each (N, dim, H_l, W_l)."""
         inner = [conv(x) for conv, x in zip(self.lateral_convs, features, strict=True)]
         for level in range(len(inner) - 2, -1, -1):
             size = inner[level].shape[-2:]
             inner[level] = inner[level] + F.interpolate(inner[level + 1], size=size, mode="nearest")
-        maps = [conv(x) for conv, x in zip(self.output_convs, inner, strict=True)]
-        return [*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2)]
+        return [conv(x) for conv, x in zip(self.output_convs, inner, strict=True)]
 
 
 @registry.FPN_BODIES.register("fpn")

@@ -17,6 +17,7 @@ from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes, smallest_side
 from pet.ops.losses import accuracy, cross_entropy_mean, smooth_l1_sum
 from pet.ops.nms import nms_by_group
 from pet.ops.precision import full_precision
+from pet.ops.soft_nms import SoftNMSRule, soft_nms_by_group
 from pet.structures import Detections, Targets
 
 BoxWeights = tuple[float, float, float, float]
@@ -30,23 +31,24 @@ class DetectionRule:
     nms_thresh: float  # IoU above which the lower-scored box of a class goes
     max_per_image: int  # most detections of an image
     min_size: float = 0.0  # least side, in pixels of the network input
+    soft_nms: SoftNMSRule | None = None  # None: plain NMS
 
 
 class BoxPredictor(nn.Module):
-    """Class logits, and box deltas for each class, from the features of an RoI."""
+    """Class logits, and box deltas for each class or for all, from the features of an RoI."""
 
-    def __init__(self, dim_in: int, num_classes: int) -> None:
-        """``num_classes`` counts the background."""
+    def __init__(self, dim_in: int, num_classes: int, class_agnostic: bool = False) -> None:
+        """``num_classes`` counts the background; ``class_agnostic``: one box for all classes."""
         super().__init__()
         self.cls_score = nn.Linear(dim_in, num_classes)
-        self.bbox_pred = nn.Linear(dim_in, num_classes * 4)
+        self.bbox_pred = nn.Linear(dim_in, 4 if class_agnostic else num_classes * 4)
         nn.init.normal_(self.cls_score.weight, std=0.01)
         nn.init.normal_(self.bbox_pred.weight, std=0.001)
         for layer in (self.cls_score, self.bbox_pred):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (R, dim_in) to logits (R, K + 1) and deltas (R, K + 1, 4)."""
+        """Map (R, dim_in) to logits (R, K + 1) and deltas (R, K + 1, 4), or (R, 1, 4) for all."""
         return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
 
 
@@ -55,7 +57,7 @@ class FastRCNN(nn.Module):
 
     def __init__(
         self,
-        pooler: RoIPooler,
+        pooler: nn.Module,
         head: nn.Module,
         predictor: BoxPredictor,
         sampling_rule: RoISamplingRule,
@@ -71,8 +73,12 @@ class FastRCNN(nn.Module):
         self.box_weights, self.smooth_l1_beta = box_weights, smooth_l1_beta
 
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return logits (R, K + 1) and deltas (R, K + 1, 4) for ``boxes``, N x (R_n, 4)."""
-        logits, deltas = self.predictor(self.head(self.pooler(features, boxes)))
+        """Return logits (R, K + 1) and deltas (R, K + 1 or 1, 4) for ``boxes``, N x (R_n, 4)."""
+        return self.predict(self.head(self.pooler(features, boxes)))
+
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does, given what the head puts out, (R, C)."""
+        logits, deltas = self.predictor(x)
         return full_precision(logits), full_precision(deltas)
 
     def losses(
@@ -83,6 +89,16 @@ class FastRCNN(nn.Module):
         The box loss is summed over the foreground and divided by all sampled RoIs.
         """
         logits, deltas = self(features, [per_image.boxes for per_image in rois])
+        return self.losses_of(logits, deltas, rois, targets)
+
+    def losses_of(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        rois: Sequence[SampledRoIs],
+        targets: Sequence[Targets],
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what ``losses`` does, given the predictions for ``rois``."""
         labels = torch.cat([per_image.labels for per_image in rois])
         gt_boxes = [t.boxes[per_image.matched] for t, per_image in zip(targets, rois, strict=True)]
         boxes = torch.cat([per_image.foreground_boxes for per_image in rois])
@@ -102,22 +118,29 @@ class FastRCNN(nn.Module):
     ) -> list[Detections]:
         """Return the detections of each image, in pixels of the network input."""
         logits, deltas = self(features, proposals)
-        boxes = decode_boxes(deltas, torch.cat(list(proposals))[:, None], self.box_weights)
-        counts = [len(per_image) for per_image in proposals]
-        scores = logits.softmax(dim=1)
+        boxes = self.decode(deltas, proposals)
+        scores = logits.softmax(dim=1).split([len(per_image) for per_image in proposals])
         return [
             select_detections(b, s, size, self.detection_rule)
-            for b, s, size in zip(boxes.split(counts), scores.split(counts), sizes, strict=True)
+            for b, s, size in zip(boxes, scores, sizes, strict=True)
         ]
+
+    def decode(self, deltas: Tensor, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Return N x (R_n, K + 1 or 1, 4): ``boxes``, N x (R_n, 4), moved by ``deltas``."""
+        moved = decode_boxes(deltas, torch.cat(list(boxes))[:, None], self.box_weights)
+        return list(moved.split([len(per_image) for per_image in boxes]))
 
 
 def _foreground_deltas(deltas: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
-    """Return the deltas (F, 4) of the foreground for its own classes, of ``deltas`` (R, K + 1, 4).
+    """Return the deltas (F, 4) of the foreground for its own classes.
 
-    Goes by the counts of the images; searching the labels would wait for the device.
+    Of ``deltas`` (R, K + 1, 4), or (R, 1, 4) where they do not depend on the class. Goes by the
+    counts of the images; searching the labels would wait for the device.
     """
     split = deltas.split([len(per_image.labels) for per_image in rois])
     foreground = [d[: per_image.num_foreground] for d, per_image in zip(split, rois, strict=True)]
+    if deltas.shape[1] == 1:
+        return torch.cat(foreground)[:, 0]
     labels = torch.cat([per_image.foreground_labels for per_image in rois])
     return torch.cat(foreground)[torch.arange(len(labels), device=labels.device), labels]
 
@@ -127,17 +150,33 @@ def select_detections(
 ) -> Detections:
     """Turn the scored boxes of one image into detections, best first.
 
-    ``boxes`` (R, K + 1, 4) and ``scores`` (R, K + 1) of every class, the background first;
-    ``size`` (height, width) of the image, to which boxes are clipped. One that is empty then is
-    still there, and may be in the way of others, where ``rule.min_size`` is 0.
+    ``boxes`` (R, K + 1, 4), or (R, 1, 4) for all classes alike, and ``scores`` (R, K + 1), the
+    background first; ``size`` (height, width) of the image, to which boxes are clipped. One that is
+    empty then is still there, and may be in the way of others, where ``rule.min_size`` is 0.
     """
-    boxes = clip_boxes(boxes, size)
+    boxes = clip_boxes(boxes, size).expand(-1, scores.shape[1], -1)
     candidate = (scores > rule.score_thresh) & (smallest_side(boxes) >= rule.min_size)
     candidate[:, 0] = False
     roi, label = torch.nonzero(candidate, as_tuple=True)
     boxes, scores = boxes[roi, label], scores[roi, label]
-    keep = nms_by_group(boxes, scores, label, rule.nms_thresh)[: rule.max_per_image]
-    return Detections(boxes[keep], scores[keep], label[keep], size)
+    keep, kept_scores = suppress(boxes, scores, label, rule)
+    return Detections(boxes[keep], kept_scores, label[keep], size)
+
+
+def suppress(
+    boxes: Tensor, scores: Tensor, labels: Tensor, rule: DetectionRule
+) -> tuple[Tensor, Tensor]:
+    """Return the indices (n,) of the boxes that NMS leaves, and their scores (n,), best first.
+
+    ``boxes`` (M, 4) of one image, ``scores`` (M,), ``labels`` (M,); of ``rule`` what NMS is, and
+    how many are kept.
+    """
+    if rule.soft_nms is None:
+        keep = nms_by_group(boxes, scores, labels, rule.nms_thresh)[: rule.max_per_image]
+        return keep, scores[keep]
+    return soft_nms_by_group(
+        boxes, scores, labels, rule.nms_thresh, rule.soft_nms, rule.max_per_image
+    )
 
 
 def build_fast_rcnn(
@@ -145,26 +184,49 @@ def build_fast_rcnn(
 ) -> FastRCNN:
     """Return the branch for features of ``dim_in`` channels at the levels ``spatial_scale``."""
     fast = cfg.FAST_RCNN
-    resolution = tuple(fast.ROI_XFORM_RESOLUTION)
-    head = registry.ROI_BOX_HEADS[fast.ROI_BOX_HEAD](dim_in, resolution, cfg)
+    head = registry.ROI_BOX_HEADS[fast.ROI_BOX_HEAD](dim_in, tuple(fast.ROI_XFORM_RESOLUTION), cfg)
     return FastRCNN(
-        RoIPooler(
-            fast.ROI_XFORM_METHOD,
-            resolution,
-            fast.ROI_XFORM_SAMPLING_RATIO,
-            spatial_scale,
-            fast.ROI_XFORM_ALIGNED,
-            LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
-        ),
+        build_box_pooler(spatial_scale, cfg),
         head,
-        BoxPredictor(head.dim_out, num_classes),
+        BoxPredictor(head.dim_out, num_classes, cfg.MODEL.CLS_AGNOSTIC_BBOX_REG),
         RoISamplingRule(
             fast.FG_IOU_THRESHOLD,
             fast.BG_IOU_THRESHOLD,
             fast.BATCH_SIZE_PER_IMAGE,
             fast.POSITIVE_FRACTION,
         ),
-        DetectionRule(fast.SCORE_THRESH, fast.NMS, fast.DETECTIONS_PER_IMG, fast.MIN_SIZE),
+        build_detection_rule(cfg),
         tuple(fast.BBOX_REG_WEIGHTS),
         fast.SMOOTH_L1_BETA,
     )
+
+
+def build_box_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> RoIPooler:
+    """Return the pooler of the box branch, for the levels ``spatial_scale``."""
+    fast = cfg.FAST_RCNN
+    return RoIPooler(
+        fast.ROI_XFORM_METHOD,
+        tuple(fast.ROI_XFORM_RESOLUTION),
+        fast.ROI_XFORM_SAMPLING_RATIO,
+        spatial_scale,
+        fast.ROI_XFORM_ALIGNED,
+        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
+    )
+
+
+def build_detection_rule(cfg: CfgNode = cfg) -> DetectionRule:
+    """Return the rule by which scored boxes become detections."""
+    fast = cfg.FAST_RCNN
+    return DetectionRule(
+        fast.SCORE_THRESH,
+        fast.NMS,
+        fast.DETECTIONS_PER_IMG,
+        fast.MIN_SIZE,
+        build_soft_nms_rule(cfg),
+    )
+
+
+def build_soft_nms_rule(cfg: CfgNode = cfg) -> SoftNMSRule | None:
+    """Return the rule of soft-NMS, or None where ``TEST.SOFT_NMS`` is off."""
+    soft = cfg.TEST.SOFT_NMS
+    return SoftNMSRule(soft.METHOD, soft.SIGMA, soft.SCORE_THRESH) if soft.ENABLED else None

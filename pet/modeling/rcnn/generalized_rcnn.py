@@ -12,10 +12,13 @@ import pet.modeling.rcnn.heads  # noqa: F401
 from pet.config import CfgNode, cfg
 from pet.layers.pixel_norm import PixelNorm
 from pet.modeling import registry
-from pet.modeling.rcnn.fast_rcnn import build_fast_rcnn
-from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn
+from pet.modeling.rcnn.cascade_rcnn import CascadeRCNN, build_cascade_rcnn
+from pet.modeling.rcnn.fast_rcnn import FastRCNN, build_fast_rcnn
+from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN, build_keypoint_rcnn
+from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn, build_mask_rcnn_on_res5
+from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
 from pet.modeling.rcnn.roi_sampling import sample_rois
-from pet.modeling.rcnn.rpn import build_rpn
+from pet.modeling.rcnn.rpn import RPN, build_rpn
 from pet.structures import Detections, ImageList, Targets
 
 # The coarsest level that RoIs are pooled from; P6 serves the RPN alone (FPN, section 4.2).
@@ -23,7 +26,11 @@ _COARSEST_ROI_SCALE = 1 / 32
 
 
 class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
-    """Faster R-CNN or, with ``MODEL.MASK_ON``, Mask R-CNN, with or without a pyramid.
+    """Faster R-CNN, with or without a pyramid, and what stands on it.
+
+    ``MODEL.MASK_ON`` makes it Mask R-CNN, ``MODEL.KEYPOINT_ON`` Keypoint R-CNN, both together a
+    model of both, ``MODEL.CASCADE_ON`` Cascade R-CNN; with ``MODEL.RPN_ONLY`` there are the
+    proposals alone. ``MODEL.RETINANET_ON`` makes it RetinaNet, which has none of these.
 
     In training ``model(images, targets)`` returns a dict of ``losses`` and ``metrics`` (each name
     -> scalar) and ``total_loss``, the sum of the losses; in eval ``model(images)`` returns the
@@ -56,15 +63,31 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             dim_in, spatial_scale = dim_in[-1], [spatial_scale[-1]]
 
-        # Region proposals
-        self.RPN = build_rpn(dim_in, cfg)
+        # Region proposals, or RetinaNet, which has no need of them
+        self.RPN: RPN | None = None
+        self.RetinaNet: RetinaNet | None = None
+        if cfg.MODEL.RETINANET_ON:
+            self.RetinaNet = build_retinanet(dim_in, spatial_scale, num_classes, cfg)
+        else:
+            self.RPN = build_rpn(dim_in, cfg)
 
         # A branch for each task
         roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
-        self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
+        self.Fast_RCNN: FastRCNN | None = None
+        self.Cascade_RCNN: CascadeRCNN | None = None
+        if cfg.MODEL.CASCADE_ON:
+            self.Cascade_RCNN = build_cascade_rcnn(dim_in, roi_scale, num_classes, cfg)
+        elif not (cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON):
+            self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
         self.Mask_RCNN = None
-        if cfg.MODEL.MASK_ON:
+        if cfg.MODEL.MASK_ON and cfg.MRCNN.SHARE_RES5:
+            assert self.Fast_RCNN is not None
+            self.Mask_RCNN = build_mask_rcnn_on_res5(self.Fast_RCNN, num_classes, cfg)
+        elif cfg.MODEL.MASK_ON:
             self.Mask_RCNN = build_mask_rcnn(dim_in, roi_scale, num_classes, cfg)
+        self.Keypoint_RCNN: KeypointRCNN | None = None
+        if cfg.MODEL.KEYPOINT_ON:
+            self.Keypoint_RCNN = build_keypoint_rcnn(dim_in, roi_scale, cfg)
 
     def forward(
         self, images: ImageList, targets: Sequence[Targets] | None = None
@@ -81,32 +104,60 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         maps = self.Conv_Body(self.Pixel_Norm(images))
         return maps[-1:] if self.Conv_Body_FPN is None else self.Conv_Body_FPN(maps)
 
+    @property
+    def box_branch(self) -> FastRCNN | CascadeRCNN | None:
+        """The branch that turns proposals into detections, or None in a model without RoI heads."""
+        return self.Fast_RCNN if self.Cascade_RCNN is None else self.Cascade_RCNN
+
+    @property
+    def dense_part(self) -> RPN | RetinaNet:
+        """The part that predicts from anchors: all there is in a model without RoI heads."""
+        part = self.RPN if self.RetinaNet is None else self.RetinaNet
+        assert part is not None
+        return part
+
     def _losses(
         self, features: list[Tensor], images: ImageList, targets: Sequence[Targets]
     ) -> dict[str, object]:
-        proposals, losses = self.RPN(features, images.sizes, targets)
-        rois = sample_rois(proposals, targets, self.Fast_RCNN.sampling_rule)
-        box_losses, metrics = self.Fast_RCNN.losses(features, rois, targets)
-        losses.update(box_losses)
-        if self.Mask_RCNN is not None:
-            losses.update(self.Mask_RCNN.losses(features, rois, targets))
+        metrics: dict[str, Tensor] = {}
+        box_branch = self.box_branch
+        if box_branch is None:
+            losses = self.dense_part.losses(features, targets)
+        else:
+            assert self.RPN is not None
+            proposals, losses = self.RPN(features, images.sizes, targets)
+            rois = sample_rois(proposals, targets, box_branch.sampling_rule)
+            if self.Mask_RCNN is not None and self.Mask_RCNN.shares_res5:
+                roi_losses, metrics = self.Mask_RCNN.losses_with_boxes(features, rois, targets)
+            else:
+                roi_losses, metrics = box_branch.losses(features, rois, targets)
+                if self.Mask_RCNN is not None:
+                    roi_losses |= self.Mask_RCNN.losses(features, rois, targets)
+            if self.Keypoint_RCNN is not None:
+                roi_losses |= self.Keypoint_RCNN.losses(features, rois, targets)
+            losses.update(roi_losses)
         total_loss = torch.stack(list(losses.values())).sum()
         return {"losses": losses, "metrics": metrics, "total_loss": total_loss}
 
     def detect_boxes(
         self, features: list[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Detections]:
-        """Return the detections of each image without masks, in pixels of the network input.
+        """Return the boxes of each image alone, in pixels of the network input.
 
         ``sizes`` N (height, width) of the images.
         """
+        if self.box_branch is None:
+            return self.dense_part.detect(features, sizes)
+        assert self.RPN is not None
         proposals, _ = self.RPN(features, sizes)
-        return self.Fast_RCNN.detect(features, proposals, sizes)
+        return self.box_branch.detect(features, proposals, sizes)
 
     def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
         """Return ``detections``, in pixels of the network input, with what else is predicted."""
         if self.Mask_RCNN is not None:
             detections = self.Mask_RCNN.add_masks(features, detections)
+        if self.Keypoint_RCNN is not None:
+            detections = self.Keypoint_RCNN.add_keypoints(features, detections)
         return detections
 
 

@@ -14,7 +14,9 @@ from pet.config import CfgNode, cfg
 from pet.layers.conv import init_conv
 from pet.layers.roi_pooler import LevelRule, RoIPooler
 from pet.modeling import registry
+from pet.modeling.rcnn.fast_rcnn import FastRCNN
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
+from pet.modeling.rcnn.shared_res5 import SharedRes5
 from pet.ops.losses import mask_bce
 from pet.ops.mask_align import align_crops
 from pet.ops.masks import sample_crops
@@ -25,11 +27,14 @@ from pet.structures import Detections, Targets
 class MaskPredictor(nn.Module):
     """A deconvolution that doubles the grid, and one mask for each class."""
 
-    def __init__(self, dim_in: int, num_classes: int) -> None:
-        """``num_classes`` counts the background, whose mask is not used."""
+    def __init__(self, dim_in: int, dim: int, num_classes: int) -> None:
+        """``dim`` channels of the deconvolution; ``num_classes`` counts the background.
+
+        Its mask is not used.
+        """
         super().__init__()
-        self.deconv = nn.ConvTranspose2d(dim_in, dim_in, 2, 2)
-        self.mask_logits = nn.Conv2d(dim_in, num_classes, 1)
+        self.deconv = nn.ConvTranspose2d(dim_in, dim, 2, 2)
+        self.mask_logits = nn.Conv2d(dim, num_classes, 1)
         init_conv(self.deconv)
         # Near zero (Detectron2): drawn for a ReLU, the logits of few classes would start wild.
         nn.init.normal_(self.mask_logits.weight, std=0.001)
@@ -46,7 +51,7 @@ class MaskRCNN(nn.Module):
 
     def __init__(
         self,
-        pooler: RoIPooler,
+        pooler: RoIPooler | SharedRes5,
         head: nn.Module,
         predictor: MaskPredictor,
         resolution: tuple[int, int],
@@ -71,7 +76,11 @@ class MaskRCNN(nn.Module):
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> Tensor:
         """Return the logits (R, M, M) of the masks of ``labels`` in ``boxes``, N x (R_n, 4)."""
-        logits = self.predictor(self.head(self.pooler(features, boxes)))
+        return self.predict(self.pooler(features, boxes), labels)
+
+    def predict(self, x: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        """Return what ``forward`` does, given the pooled RoIs ``x`` (R, C, height, width)."""
+        logits = self.predictor(self.head(x))
         label = torch.cat(list(labels))
         return full_precision(logits[torch.arange(len(label), device=label.device), label])
 
@@ -84,11 +93,32 @@ class MaskRCNN(nn.Module):
             [per_image.foreground_boxes for per_image in rois],
             [per_image.foreground_labels for per_image in rois],
         )
+        return self.losses_of(logits, rois, targets)
+
+    def losses_of(
+        self, logits: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """Return what ``losses`` does, given the logits (F, M, M) of the foreground."""
         wanted = [
             mask_targets(per_image, target, self.resolution, self.target_method)
             for per_image, target in zip(rois, targets, strict=True)
         ]
         return {"loss_mask": mask_bce(logits, torch.cat(wanted))}
+
+    @property
+    def shares_res5(self) -> bool:
+        """Whether the branch stands on res5 of the box branch."""
+        return isinstance(self.pooler, SharedRes5)
+
+    def losses_with_boxes(
+        self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the losses and metrics of the box branch as well, whose res5 this one shares."""
+        assert isinstance(self.pooler, SharedRes5)
+        logits, deltas, foreground = self.pooler.predict(features, rois)
+        losses, metrics = self.pooler.box_branch.losses_of(logits, deltas, rois, targets)
+        masks = self.predict(foreground, [per_image.foreground_labels for per_image in rois])
+        return {**losses, **self.losses_of(masks, rois, targets)}, metrics
 
     def add_masks(
         self, features: Sequence[Tensor], detections: Sequence[Detections]
@@ -124,18 +154,32 @@ def build_mask_rcnn(
 ) -> MaskRCNN:
     """Return the branch for features of ``dim_in`` channels at the levels ``spatial_scale``."""
     mask = cfg.MRCNN
+    pooler = RoIPooler(
+        mask.ROI_XFORM_METHOD,
+        tuple(mask.ROI_XFORM_RESOLUTION),
+        mask.ROI_XFORM_SAMPLING_RATIO,
+        spatial_scale,
+        mask.ROI_XFORM_ALIGNED,
+        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
+    )
+    return _build_branch(pooler, dim_in, num_classes, cfg)
+
+
+def build_mask_rcnn_on_res5(box_branch: FastRCNN, num_classes: int, cfg: CfgNode = cfg) -> MaskRCNN:
+    """Return the branch on res5 of ``box_branch``, whose head is roi_res5_head."""
+    res5 = SharedRes5(box_branch)
+    return _build_branch(res5, res5.head.dim_out, num_classes, cfg)
+
+
+def _build_branch(
+    pooler: RoIPooler | SharedRes5, dim_in: int, num_classes: int, cfg: CfgNode
+) -> MaskRCNN:
+    mask = cfg.MRCNN
     head = registry.ROI_MASK_HEADS[mask.ROI_MASK_HEAD](dim_in, cfg)
     return MaskRCNN(
-        RoIPooler(
-            mask.ROI_XFORM_METHOD,
-            tuple(mask.ROI_XFORM_RESOLUTION),
-            mask.ROI_XFORM_SAMPLING_RATIO,
-            spatial_scale,
-            mask.ROI_XFORM_ALIGNED,
-            LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
-        ),
+        pooler,
         head,
-        MaskPredictor(head.dim_out, num_classes),
+        MaskPredictor(head.dim_out, mask.CONV_DIM, num_classes),
         tuple(mask.RESOLUTION),
         mask.TARGET_METHOD,
         mask.PASTE_METHOD,

@@ -38,6 +38,18 @@ def select_proposals(
     Per level: ``logits`` (N, A_l), ``deltas`` (N, A_l, 4), ``anchors`` (A_l, 4). ``sizes`` are the
     N (height, width) to which the boxes are clipped. No gradient flows.
     """
+    found = select_scored_proposals(logits, deltas, anchors, sizes, rule)
+    return [boxes for boxes, _ in found]
+
+
+def select_scored_proposals(
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    rule: ProposalRule,
+) -> list[tuple[Tensor, Tensor]]:
+    """Return the proposals (n, 4) that ``select_proposals`` does, and their logits (n,)."""
     scores, boxes, levels = _best_of_levels(logits, deltas, anchors, rule.pre_nms_top_n)
     return [
         _select_of_image(clip_boxes(b, size), s, levels, rule)
@@ -45,11 +57,14 @@ def select_proposals(
     ]
 
 
-def _select_of_image(boxes: Tensor, scores: Tensor, levels: Tensor, rule: ProposalRule) -> Tensor:
-    """Return the proposals (n, 4) of one image from its T candidates."""
+def _select_of_image(
+    boxes: Tensor, scores: Tensor, levels: Tensor, rule: ProposalRule
+) -> tuple[Tensor, Tensor]:
+    """Return the proposals (n, 4) of one image from its T candidates, and their logits (n,)."""
     valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
-    return boxes[nms_by_group(boxes, scores, levels, rule.nms_thresh)[: rule.post_nms_top_n]]
+    keep = nms_by_group(boxes, scores, levels, rule.nms_thresh)[: rule.post_nms_top_n]
+    return boxes[keep], scores[keep]
 
 
 def _best_of_levels(

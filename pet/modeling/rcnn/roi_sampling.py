@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pet.modeling.matcher import match_boxes
+from pet.modeling.matcher import BACKGROUND, FOREGROUND, match_boxes
 from pet.modeling.sampler import sample_balanced
 from pet.ops.boxes import box_iou
 from pet.structures import Targets
@@ -55,11 +55,26 @@ def sample_rois(
     ]
 
 
+def match_rois(boxes: Tensor, target: Targets, fg_iou: float) -> SampledRoIs:
+    """Return ``boxes`` (R, 4) of one image as RoIs: all of them, background below ``fg_iou``."""
+    matched, labels = match_boxes(box_iou(target.boxes, boxes), fg_iou, fg_iou)
+    foreground = torch.nonzero(labels == FOREGROUND).squeeze(1)
+    background = torch.nonzero(labels == BACKGROUND).squeeze(1)
+    return _chosen_rois(boxes, target, matched, foreground, background)
+
+
 def _sample_image(proposals: Tensor, target: Targets, rule: RoISamplingRule) -> SampledRoIs:
     # The ground truth is among the candidates, so that there is foreground from the first step.
     boxes = torch.cat((proposals, target.boxes))
     matched, labels = match_boxes(box_iou(target.boxes, boxes), rule.fg_iou, rule.bg_iou)
     foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
+    return _chosen_rois(boxes, target, matched, foreground, background)
+
+
+def _chosen_rois(
+    boxes: Tensor, target: Targets, matched: Tensor, foreground: Tensor, background: Tensor
+) -> SampledRoIs:
+    """Return those of ``boxes`` that the indices ``foreground`` and ``background`` choose."""
     chosen = matched[foreground]
     return SampledRoIs(
         boxes=boxes[torch.cat((foreground, background))],

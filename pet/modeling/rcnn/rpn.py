@@ -14,12 +14,17 @@ from pet.config import CfgNode, cfg
 from pet.layers.conv import ConvNorm
 from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.matcher import FOREGROUND, match_boxes
-from pet.modeling.rcnn.proposals import RPN_BOX_WEIGHTS, ProposalRule, select_proposals
+from pet.modeling.rcnn.proposals import (
+    RPN_BOX_WEIGHTS,
+    ProposalRule,
+    select_proposals,
+    select_scored_proposals,
+)
 from pet.modeling.sampler import sample_balanced
 from pet.ops.boxes import box_iou, encode_boxes
 from pet.ops.losses import smooth_l1_sum
 from pet.ops.precision import full_precision
-from pet.structures import Targets
+from pet.structures import Detections, Targets
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,39 @@ class RPN(nn.Module):
         proposals = select_proposals(logits, deltas, anchors, sizes, rule)
         if targets is None:
             return proposals, {}
-        losses = rpn_losses(
-            torch.cat(logits, dim=1),
-            torch.cat(deltas, dim=1),
-            torch.cat(anchors),
+        return proposals, self._losses_of(logits, deltas, anchors, targets)
+
+    def losses(self, features: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Return the losses alone: what trains a model without RoI heads."""
+        logits, deltas = self.head(features)
+        return self._losses_of(logits, deltas, self.anchors(features), targets)
+
+    def detect(
+        self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """Return the proposals of each image as detections: label 1, objectness for a score."""
+        logits, deltas = self.head(features)
+        anchors = self.anchors(features)
+        found = select_scored_proposals(logits, deltas, anchors, sizes, self.test_rule)
+        return [
+            Detections(boxes, score.sigmoid(), torch.ones_like(score, dtype=torch.long), size)
+            for (boxes, score), size in zip(found, sizes, strict=True)
+        ]
+
+    def _losses_of(
+        self,
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        targets: Sequence[Targets],
+    ) -> dict[str, Tensor]:
+        return rpn_losses(
+            torch.cat(list(logits), dim=1),
+            torch.cat(list(deltas), dim=1),
+            torch.cat(list(anchors)),
             targets,
             self.loss_rule,
         )
-        return proposals, losses
 
 
 def rpn_losses(

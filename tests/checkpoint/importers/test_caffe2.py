@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pet.checkpoint.importers import download_url, find_importer
-from pet.checkpoint.importers.base import describe_no_place
 from pet.checkpoint.weights import compare
 from pet.modeling import registry
 from tests.checkpoint.foreign_states import R50, R101, caffe2_trunk, filled, light
@@ -81,10 +80,21 @@ def test_what_training_left_is_not_needed():
 
 def test_other_blobs_have_no_place():
     state = filled(caffe2_trunk((1, 1, 1, 1), stem=2))
-    state |= {"fpn_inner_res2_2_sum_w": torch.zeros(1), "res2_0_branch2a_gn_s": torch.zeros(1)}
+    state |= {"fpn_inner_res2_2_sum_w": torch.zeros(1)}
+    assert convert(state).no_place == ("fpn_inner_res2_2_sum_w",)
+
+
+def test_group_norm_has_no_statistics(fresh_cfg):
+    state = light(caffe2_trunk(R50))
+    state = {key.replace("res_conv1", "conv1").replace("bn", "gn"): v for key, v in state.items()}
     converted = convert(state)
-    assert converted.no_place == ("fpn_inner_res2_2_sum_w", "res2_0_branch2a_gn_s")
-    assert "group norm" in describe_no_place(converted.no_place)
+    fresh_cfg.MODEL.BATCH_NORM = "gn"
+    with torch.device("meta"):
+        trunk = registry.BACKBONES["resnet50_1x64d"](fresh_cfg)
+    assert set(converted.state) == {f"Conv_Body.{key}" for key in trunk.state_dict()}
+    assert converted.no_place == ()
+    assert converted.expects["MODEL.BATCH_NORM"] == "gn"
+    assert converted.expects["BACKBONE.STRIDE_IN_1X1"] is False
 
 
 @pytest.mark.parametrize(
@@ -101,7 +111,9 @@ def test_what_the_trunks_need(groups, std, stride_in_1x1):
     }
 
 
-@pytest.mark.parametrize("place", ["MSRA/R-50.pkl", "MSRA/R-101.pkl", "FAIR/X-101-32x8d.pkl"])
+@pytest.mark.parametrize(
+    "place", ["MSRA/R-50.pkl", "MSRA/R-101.pkl", "FAIR/X-101-32x8d.pkl", "FAIR/R-50-GN.pkl"]
+)
 def test_download_urls(place):
     url = f"https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/{place}"
     assert download_url(place.split("/")[1]) == url

@@ -47,6 +47,7 @@ def convert(state):
         "fasterrcnn_resnet50_fpn_v2",
         "maskrcnn_resnet50_fpn",
         "maskrcnn_resnet50_fpn_v2",
+        "keypointrcnn_resnet50_fpn",
     ],
 )
 def test_each_detector_is_the_model_of_its_config(name):
@@ -81,6 +82,16 @@ def test_each_detector_is_the_model_of_its_config(name):
                 "Mask_RCNN.predictor.deconv.bias": "roi_heads.mask_predictor.conv5_mask.bias",
                 "Mask_RCNN.predictor.mask_logits.bias": (
                     "roi_heads.mask_predictor.mask_fcn_logits.bias"
+                ),
+            },
+        ),
+        (
+            "keypointrcnn_resnet50_fpn",
+            {
+                "Keypoint_RCNN.head.convs.0.weight": "roi_heads.keypoint_head.0.weight",
+                "Keypoint_RCNN.head.convs.7.bias": "roi_heads.keypoint_head.14.bias",
+                "Keypoint_RCNN.predictor.deconv.weight": (
+                    "roi_heads.keypoint_predictor.kps_score_lowres.weight"
                 ),
             },
         ),
@@ -150,8 +161,6 @@ def test_only_91_outputs_are_category_ids():
 @pytest.mark.parametrize(
     ("name", "model"),
     [
-        ("keypointrcnn_resnet50_fpn", "a keypoint branch"),
-        ("retinanet_resnet50_fpn", "RetinaNet"),
         ("fcos_resnet50_fpn", "one-stage"),
     ],
 )
@@ -196,6 +205,10 @@ def test_a_resnet_with_something_more_has_no_place_for_it():
         "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
         "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
         "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+        "keypointrcnn_resnet50_fpn_coco-9f466800.pth",
+        "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+        "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
     ],
 )
 def test_download_urls(name):

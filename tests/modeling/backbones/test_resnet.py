@@ -9,7 +9,12 @@ from pet.modeling.backbones.resnet import BlockStyle, Bottleneck, ResNet
 from pet.modeling.registry import BACKBONES
 from tests.layers.random_norm import randomise_norms
 
-CONV_BODIES = [f"resnet{depth}_1x64d" for depth in (18, 34, 50, 101, 152)] + ["resnext101_32x8d"]
+CONV_BODIES = [
+    *(f"resnet{depth}_1x64d" for depth in (18, 34, 50, 101, 152)),
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+]
 STAGES = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
 

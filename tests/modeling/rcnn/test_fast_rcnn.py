@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from pet.modeling.rcnn.fast_rcnn import (
     BoxPredictor,
     DetectionRule,
     FastRCNN,
+    build_detection_rule,
     build_fast_rcnn,
     select_detections,
 )
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs
 from pet.ops.boxes import decode_boxes, encode_boxes
+from pet.ops.soft_nms import SoftNMSRule
 from tests.modeling.rcnn.small import NUM_CLASSES, box_targets, random_boxes
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -206,3 +209,68 @@ def test_no_proposals_no_detections():
     assert [len(detections) for detections in found] == [0, 0]
     assert found[0].boxes.shape == (0, 4)
     assert found[0].labels.dtype == torch.int64
+
+
+# One box for all classes -------------------------------------------------------------------------
+
+
+def class_agnostic_branch() -> FastRCNN:
+    branch = small_branch()
+    branch.predictor = BoxPredictor(3 * 4, NUM_CLASSES, class_agnostic=True)
+    nn.init.normal_(branch.predictor.bbox_pred.weight, std=0.5)
+    return branch
+
+
+def test_a_box_may_be_moved_alike_for_all_classes():
+    branch, (rois, targets) = class_agnostic_branch(), two_images()
+    logits, deltas = branch([feature()], [r.boxes for r in rois])
+    assert logits.shape == (10, NUM_CLASSES) and deltas.shape == (10, 1, 4)
+    alike = branch.losses_of(logits, deltas, rois, targets)[0]
+    wanted = branch.losses_of(logits, deltas.expand(-1, NUM_CLASSES, -1), rois, targets)[0]
+    assert {k: v.item() for k, v in alike.items()} == {k: v.item() for k, v in wanted.items()}
+    proposals = [random_boxes(12, SIZE)]
+    [found] = branch.detect([feature(1)], proposals, [SIZE])
+    logits, deltas = branch([feature(1)], proposals)
+    [boxes] = branch.decode(deltas, proposals)
+    expanded = boxes.expand(-1, NUM_CLASSES, -1)
+    wanted = select_detections(expanded, logits.softmax(1), SIZE, branch.detection_rule)
+    assert torch.equal(found.boxes, wanted.boxes) and torch.equal(found.scores, wanted.scores)
+
+
+def test_the_config_chooses_one_box_for_all_classes(fresh_cfg):
+    for is_agnostic, rows in ((True, 4), (False, 12)):
+        fresh_cfg.MODEL.CLS_AGNOSTIC_BBOX_REG = is_agnostic
+        branch = build_fast_rcnn(8, (1 / 4,), 3, fresh_cfg)
+        assert branch.predictor.bbox_pred.weight.shape == (rows, 1024)
+
+
+def test_without_foreground_a_box_for_all_classes_costs_nothing():
+    branch = class_agnostic_branch()
+    rois = [sampled(random_boxes(3, SIZE), [0, 0, 0], [])]
+    losses, _ = branch.losses([feature(1)], rois, [box_targets([], [])])
+    assert losses["loss_box_reg"].item() == 0
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in branch.parameters())
+
+
+# Soft-NMS ----------------------------------------------------------------------------------------
+
+
+def test_soft_nms_keeps_what_plain_nms_drops():
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 8.0]])[:, None]
+    scores = torch.tensor([[0.1, 0.9, 0.0], [0.1, 0.6, 0.3]])
+    plain = select_detections(boxes, scores, SIZE, RULE)
+    assert plain.labels.tolist() == [1, 2]
+    soft = select_detections(boxes, scores, SIZE, replace(RULE, soft_nms=SoftNMSRule("linear")))
+    assert soft.labels.tolist() == [1, 2, 1]
+    # The overlap is 0.8, so a fifth of 0.6 is left.
+    assert soft.scores.tolist() == pytest.approx([0.9, 0.3, 0.12])
+    assert soft.boxes[2].tolist() == [0, 0, 10, 8]
+
+
+def test_the_config_chooses_soft_nms(fresh_cfg):
+    assert build_detection_rule(fresh_cfg).soft_nms is None
+    fresh_cfg.TEST.SOFT_NMS.ENABLED = True
+    fresh_cfg.TEST.SOFT_NMS.METHOD = "gaussian"
+    rule = build_detection_rule(fresh_cfg)
+    assert rule.soft_nms == SoftNMSRule("gaussian", 0.5, 0.0001)

@@ -163,7 +163,7 @@ def test_an_untrained_branch_is_undecided(num_classes, fresh_cfg):
 
 
 def test_the_predictor_doubles_the_grid():
-    predictor = MaskPredictor(6, NUM_CLASSES)
+    predictor = MaskPredictor(6, 8, NUM_CLASSES)
     assert predictor(torch.randn(3, 6, 14, 10)).shape == (3, NUM_CLASSES, 28, 20)
     assert predictor(torch.randn(0, 6, 14, 14)).shape == (0, NUM_CLASSES, 28, 28)
 

@@ -1,6 +1,6 @@
 import torch
 
-from pet.modeling.rcnn.roi_sampling import RoISamplingRule, sample_rois
+from pet.modeling.rcnn.roi_sampling import RoISamplingRule, match_rois, sample_rois
 from tests.modeling.rcnn.small import box_targets, random_boxes
 
 RULE = RoISamplingRule(fg_iou=0.5, bg_iou=0.5, batch_size=16, positive_fraction=0.25)
@@ -71,3 +71,13 @@ def test_the_seed_decides():
         picks.append(sample_rois([proposals], [TARGET], RULE)[0].boxes)
     assert torch.equal(picks[0], picks[1])
     assert not torch.equal(picks[0], picks[2])
+
+
+def test_all_boxes_are_matched_and_none_is_added():
+    target = box_targets([[0, 0, 10, 10]], [3])
+    boxes = torch.tensor([[0, 0, 10, 5], [0, 0, 10, 8], [50, 50, 60, 60]]).float()
+    rois = match_rois(boxes, target, 0.5)
+    assert rois.boxes.tolist() == boxes.tolist() and rois.labels.tolist() == [3, 3, 0]
+    rois = match_rois(boxes, target, 0.6)
+    assert rois.boxes.tolist() == boxes[[1, 0, 2]].tolist()
+    assert rois.labels.tolist() == [3, 0, 0] and rois.matched.tolist() == [0]

@@ -194,3 +194,32 @@ def test_the_head_may_have_several_convolutions():
     hidden = head.convs[1](head.convs[0](feature).relu()).relu()
     wanted = head.cls_logits(hidden).permute(0, 2, 3, 1).flatten(1)
     torch.testing.assert_close(head([feature])[0][0], wanted)
+
+
+def test_proposals_as_detections():
+    features = [torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))]
+    rpn = RPN(RPNHead(4, 1), AnchorGenerator([(16,)], [1.0], [8]), NO_CUT, NO_CUT, RULE).eval()
+    nn.init.normal_(rpn.head.cls_logits.weight)
+    rpn.test_rule = ProposalRule(1000, 20, 0.7, 0.0)
+    sizes = [(48, 64), (40, 60)]
+    found = rpn.detect(features, sizes)
+    proposals, _ = rpn(features, sizes)
+    for one, boxes, size in zip(found, proposals, sizes, strict=True):
+        assert torch.equal(one.boxes, boxes) and one.size == size
+        assert one.labels.tolist() == [1] * 20
+        assert (one.scores.diff() <= 0).all() and (one.scores > 0).all() and (one.scores < 1).all()
+    # The anchor of the largest logit is the best, if it is not cut off at the border.
+    logits = rpn.head(features)[0][0][0]
+    torch.testing.assert_close(found[0].scores[0], logits.max().sigmoid())
+
+
+def test_losses_alone_are_those_beside_the_proposals():
+    torch.manual_seed(0)
+    rpn = RPN(RPNHead(4, 1), AnchorGenerator([(16,)], [1.0], [8]), NO_CUT, NO_CUT, RULE)
+    features, target = [torch.randn(1, 4, 6, 8)], box_targets([[4, 4, 20, 22]], [1], (48, 64))
+    rpn.loss_rule = replace(RULE, batch_size=1000)  # nothing is drawn
+    _, wanted = rpn(features, [(48, 64)], [target])
+    losses = rpn.losses(features, [target])
+    assert set(losses) == set(wanted)
+    for name, loss in losses.items():
+        assert loss > 0 and torch.equal(loss, wanted[name])

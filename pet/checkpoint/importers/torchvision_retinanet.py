@@ -1,0 +1,97 @@
+"""RetinaNet of torchvision: retinanet_resnet50_fpn, in the first form (V1) and the second (V2).
+
+Its outputs count the background as a class that no object has, and its anchors are in another order
+than Pet's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from .base import TRUNK_LAYER, Converted, Rule, by_rules, rename
+from .torchvision import COCO_IDS, TRUNK_EXPECTS
+
+#: What torchvision's RetinaNet needs besides what its trunk needs.
+_EXPECTS: Mapping[str, Any] = {
+    "INPUT.INTERPOLATION": "float",
+    "INPUT.RESIZE_ROUNDING": "floor",
+    "RETINANET.ANCHOR_SIZE_CUT": True,
+    "RETINANET.ANCHOR_ROUNDED": True,
+    "RETINANET.ANCHOR_STEP_FROM_SIZE": True,
+    "RETINANET.CLIP_BEFORE_NMS": True,
+}
+
+_CLASSES, _BOXES = "RetinaNet.head.cls_logits", "RetinaNet.head.bbox_pred"
+_RATIOS, _SIZES = 3, 3  # of the anchors of a pixel
+
+_CLS, _BBOX = r"head\.classification_head", r"head\.regression_head"
+_RULES: tuple[Rule, ...] = (
+    (rf"backbone\.body\.({TRUNK_LAYER})", r"Conv_Body.\1"),
+    (r"backbone\.fpn\.inner_blocks\.(\d)(?:\.0)?", r"Conv_Body_FPN.lateral_convs.\1"),
+    (r"backbone\.fpn\.layer_blocks\.(\d)(?:\.0)?", r"Conv_Body_FPN.output_convs.\1"),
+    (r"backbone\.fpn\.extra_blocks\.(p[67])", r"Conv_Body_FPN.\1"),
+    (rf"{_CLS}\.conv\.(\d)\.0", r"RetinaNet.head.cls_convs.\1"),
+    (rf"{_CLS}\.conv\.(\d)\.1", r"RetinaNet.head.cls_convs.\1.norm"),
+    (rf"{_BBOX}\.conv\.(\d)\.0", r"RetinaNet.head.bbox_convs.\1"),
+    (rf"{_BBOX}\.conv\.(\d)\.1", r"RetinaNet.head.bbox_convs.\1.norm"),
+    # Names of the first published file: convolutions and ReLUs in one row.
+    *((rf"{_CLS}\.conv\.{2 * i}", f"RetinaNet.head.cls_convs.{i}") for i in range(4)),
+    *((rf"{_BBOX}\.conv\.{2 * i}", f"RetinaNet.head.bbox_convs.{i}") for i in range(4)),
+    (rf"{_CLS}\.cls_logits", _CLASSES),
+    (rf"{_BBOX}\.bbox_reg", _BOXES),
+)
+
+
+class TorchvisionRetinaNetImporter:
+    """The outputs of the anchors change places, and those for the background go."""
+
+    name = "torchvision RetinaNet"
+    family = "torchvision"
+
+    def matches(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether ``state`` has a ResNet, P6 and P7, and a dense head without centre-ness."""
+        wanted = {
+            "backbone.body.conv1.weight",
+            "backbone.fpn.extra_blocks.p6.weight",
+            "head.regression_head.bbox_reg.weight",
+        }
+        return wanted <= state.keys() and not any("bbox_ctrness" in key for key in state)
+
+    def convert(self, state: Mapping[str, Tensor]) -> Converted:
+        """Return ``state`` with Pet's keys, and its outputs in Pet's order.
+
+        Raises ValueError where there are not 9 anchors at a pixel.
+        """
+        converted = rename(state, by_rules(_RULES))
+        ours = dict(converted.state)
+        for parameter in ("weight", "bias") if not converted.no_place else ():
+            classes, boxes = f"{_CLASSES}.{parameter}", f"{_BOXES}.{parameter}"
+            ours[classes] = _sizes_outside(ours[classes])[:, 1:].flatten(0, 1)
+            ours[boxes] = _sizes_outside(ours[boxes]).flatten(0, 1)
+        return replace(converted, state=ours, expects=_expects(ours))
+
+
+def _sizes_outside(value: Tensor) -> Tensor:
+    """Return (A * outputs, ...) as (A, outputs, ...), from ratios outside to sizes outside."""
+    if len(value) % (_RATIOS * _SIZES):
+        raise ValueError(
+            f"{len(value)} outputs are not those of {_RATIOS * _SIZES} anchors, the only "
+            "number whose order is known"
+        )
+    anchors = value.unflatten(0, (_RATIOS, _SIZES, -1))
+    return anchors.transpose(0, 1).flatten(0, 1)
+
+
+def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what the model needs, given its ``state`` by Pet's keys."""
+    expects = {**TRUNK_EXPECTS, **_EXPECTS}
+    if "Conv_Body.bn1.num_batches_tracked" not in state:
+        expects["MODEL.BATCH_NORM_EPS"] = 0.0  # as with torchvision's other detectors of that form
+    dim, dim_in = state["Conv_Body_FPN.p6.weight"].shape[:2]
+    expects["FPN.P6_FROM"] = "P5" if dim_in == dim else "res5"
+    scores = state.get(f"{_CLASSES}.bias")
+    if scores is not None and len(scores) == _RATIOS * _SIZES * (COCO_IDS - 1):
+        expects["MODEL.CLASS_LABELS"] = "category_id"
+    return expects

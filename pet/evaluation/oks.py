@@ -1,0 +1,41 @@
+"""COCO's figures for keypoints, by object keypoint similarity (OKS) in place of IoU.
+
+Source: https://cocodataset.org/#keypoints-eval.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KeypointMetrics:
+    """COCO's ten figures for keypoints, in 0..1; -1 where there is no ground truth to score on.
+
+    AP is the mean over the OKS thresholds 0.50, 0.55 ... 0.95 and the classes, at most 20
+    detections an image; m and l are objects up to 96² pixels and above. Objects below 32², and
+    those without a labelled point, are passed over.
+    """
+
+    AP: float
+    AP50: float  # at OKS 0.50 alone
+    AP75: float
+    APm: float
+    APl: float
+    AR: float
+    AR50: float
+    AR75: float
+    ARm: float
+    ARl: float
+    per_class: Mapping[str, float | None]  # AP by class name; None: no ground truth
+    summary: str  # the ten figures as COCO prints them
+
+
+def check_sigmas(count: int, sigmas: Sequence[float]) -> None:
+    """Raise ValueError where there is not one of ``sigmas`` for each of ``count`` points."""
+    if len(sigmas) != count:
+        raise ValueError(
+            f"the score of keypoints needs a number for each of the {count} points of the data "
+            f"set, but KRCNN.SIGMAS has {len(sigmas)}; give {count}: how far annotators differ in "
+            "each point, relative to the square root of the object's area, from 0.025 for an eye "
+            "to 0.107 for a hip in COCO"
+        )

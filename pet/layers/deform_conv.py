@@ -1,0 +1,51 @@
+"""Deformable convolution (Dai et al. 2017), and its modulated form (Zhu et al. 2018)."""
+
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+
+class DeformConv2d(nn.Conv2d):
+    """A 3x3 convolution without bias that samples where the input tells it to.
+
+    The submodule ``offset`` predicts, at every output pixel, a shift (y, x) of each of the 9
+    sampling points, in input pixels, and in version 2 further a factor of what is read there. It
+    starts at zero: no shifts and factors of 1, the plain convolution of the same weight.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        version: int = 1,
+    ) -> None:
+        """``version`` 1 shifts the sampling points, 2 weighs them too."""
+        super().__init__(dim_in, dim_out, 3, stride, dilation, dilation, groups, bias=False)
+        self.version = version
+        outputs = 9 * (2 if version == 1 else 3)
+        self.offset = nn.Conv2d(dim_in, outputs, 3, stride, dilation, dilation)
+        self.reset_offset()
+
+    def reset_offset(self) -> None:
+        """Make it the plain convolution again."""
+        assert self.offset.bias is not None
+        nn.init.zeros_(self.offset.weight)
+        nn.init.zeros_(self.offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, dim_in, H, W) to (N, dim_out, H / stride, W / stride)."""
+        return self.convolve(x, self.weight, None)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return ``forward`` of ``x``, but with this ``weight`` and ``bias``."""
+        offset, factor = self.offset(x), None
+        if self.version == 2:
+            offset, factor = offset.split((18, 9), dim=1)
+            # The paper's sigmoid would start at 0.5, and halve what the trained weight puts out.
+            factor = 2 * factor.sigmoid()
+        assert not isinstance(self.padding, str)
+        return deform_conv2d(
+            x, offset, weight, bias, self.stride, self.padding, self.dilation, factor
+        )

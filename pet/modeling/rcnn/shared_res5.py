@@ -1,0 +1,50 @@
+"""One res5 for the box and the mask branch of a model without pyramid ("C4").
+
+N images, R RoIs over all images, C channels of res5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pet.modeling.rcnn.fast_rcnn import FastRCNN
+from pet.modeling.rcnn.heads.roi_res5_head import RoiRes5Head
+from pet.modeling.rcnn.roi_sampling import SampledRoIs
+
+
+@dataclass(frozen=True)
+class SharedRes5:
+    """res5 of the box branch, as the mask branch takes it in place of pooled RoIs.
+
+    It is no module, so that the weights of res5 are the box branch's alone.
+    """
+
+    box_branch: FastRCNN
+
+    @property
+    def head(self) -> RoiRes5Head:
+        """The head that has res5."""
+        head = self.box_branch.head
+        assert isinstance(head, RoiRes5Head), "MRCNN.SHARE_RES5 needs roi_res5_head"
+        return head
+
+    def __call__(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Return res5 (R, C, h, w) of ``boxes``, N x (R_n, 4) xyxy in pixels of the input."""
+        return self.head.maps(self.box_branch.pooler(features, boxes))
+
+    def predict(
+        self, features: Sequence[Tensor], rois: Sequence[SampledRoIs]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits and deltas of all ``rois``, and res5 (F, C, h, w) of the foreground.
+
+        res5 is computed once for both.
+        """
+        maps = self(features, [per_image.boxes for per_image in rois])
+        logits, deltas = self.box_branch.predict(self.head.mean(maps))
+        split = maps.split([len(per_image.labels) for per_image in rois])
+        foreground = [
+            m[: per_image.num_foreground] for m, per_image in zip(split, rois, strict=True)
+        ]
+        return logits, deltas, torch.cat(foreground)

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+
+from pet.config import freeze
+from pet.data.build import make_test_batch
+from pet.engine.augmentation import AugmentedDetector, View, with_augmentation
+from pet.modeling.build import build_model
+from pet.modeling.rcnn.fast_rcnn import DetectionRule
+from pet.structures import Detections
+from pet.utils.seed import seed_all
+from tests.modeling.rcnn.small import small_cfg
+
+RULE = DetectionRule(0.0, 0.5, 10)
+SIZE = (40, 60)
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8)
+
+
+def aug_cfg(**keys: object):
+    """Return a small config; BBOX__H_FLIP=True sets TEST.BBOX_AUG.H_FLIP."""
+    cfg = small_cfg()
+    cfg.DEVICE = "cpu"
+    cfg.TEST.SCALE, cfg.TEST.MAX_SIZE = 64, 128
+    cfg.FAST_RCNN.SCORE_THRESH = 0.0
+    for key, value in keys.items():
+        kind, name = key.split("__")
+        cfg.TEST[f"{kind}_AUG"][name] = value
+    freeze(cfg)
+    return cfg
+
+
+def model_of(cfg):
+    seed_all(0)
+    return build_model("cpu", cfg).eval()
+
+
+def originals(cfg, *images: np.ndarray):
+    return make_test_batch(images, cfg)
+
+
+def test_without_augmentation_the_model_is_as_it_was():
+    cfg = aug_cfg()
+    model = model_of(cfg)
+    assert with_augmentation(model, cfg) is model
+
+
+@torch.inference_mode()
+def test_one_view_gives_what_the_model_gives():
+    plain, cfg = aug_cfg(), aug_cfg(BBOX__ENABLED=True, BBOX__SCALES=(), BBOX__H_FLIP=False)
+    model = model_of(cfg)
+    [wanted] = model(make_test_batch([picture()], plain))
+    wanted = wanted.resized(SIZE)
+    [found] = with_augmentation(model, cfg)(originals(cfg, picture()))
+    assert found.size == SIZE
+    torch.testing.assert_close(found.boxes, wanted.boxes)
+    assert torch.equal(found.scores, wanted.scores) and torch.equal(found.labels, wanted.labels)
+    torch.testing.assert_close(found.mask_probs, wanted.mask_probs, atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_mirrored_image_gives_the_mirrored_detections():
+    """Both see the same two pictures, in the other order."""
+    cfg = aug_cfg(
+        BBOX__ENABLED=True, BBOX__SCALES=(), MASK__ENABLED=True, MASK__SCALES=(), MASK__H_FLIP=True
+    )
+    model = with_augmentation(model_of(cfg), cfg)
+    [one] = model(originals(cfg, picture()))
+    [other] = model(originals(cfg, np.ascontiguousarray(picture()[:, ::-1])))
+    assert len(one) == len(other) > 0
+    mirrored = torch.stack(
+        [
+            SIZE[1] - other.boxes[:, 2],
+            other.boxes[:, 1],
+            SIZE[1] - other.boxes[:, 0],
+            other.boxes[:, 3],
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(one.scores, other.scores)
+    torch.testing.assert_close(one.boxes, mirrored, atol=1e-3, rtol=0)
+    torch.testing.assert_close(one.mask_probs, other.mask_probs.flip(-1), atol=1e-3, rtol=0)
+
+
+class Fixed:
+    """Stands for a model that finds one box in each view, by the view's size."""
+
+    Mask_RCNN = Keypoint_RCNN = None
+
+    def __init__(self, found: dict[tuple[int, int], tuple[list[float], float]]) -> None:
+        self.found = found
+
+    def __call__(self, *_):
+        raise AssertionError
+
+    def parameters(self):
+        yield torch.zeros(1)
+
+    def features(self, images):
+        return [images.tensor]
+
+    def detect_boxes(self, _, sizes):
+        box, score = self.found[sizes[0]]
+        return [Detections(torch.tensor([box]), torch.tensor([score]), torch.tensor([1]), sizes[0])]
+
+
+def detector(model: Fixed, views: list[View]) -> AugmentedDetector:
+    built = AugmentedDetector(torch.nn.Identity(), views, views, RULE, aug_cfg(BBOX__ENABLED=True))
+    built.__dict__["_modules"].pop("model")
+    object.__setattr__(built, "model", model)
+    return built
+
+
+def test_views_are_joined_by_nms_in_pixels_of_the_image_by_hand():
+    # The image is 40 x 60. Twice as large, the model finds [20, 20, 60, 40], which is
+    # [10, 10, 30, 20] in the image; as it is, a lower-scored box beside it, IoU 19 / 21.
+    model = Fixed(
+        {(80, 120): ([20.0, 20.0, 60.0, 40.0], 0.9), (40, 60): ([11.0, 10.0, 31.0, 20.0], 0.8)}
+    )
+    views = [View(40, 100), View(80, 200)]
+    [found] = detector(model, views)(originals(aug_cfg(BBOX__ENABLED=True), picture()))
+    assert found.boxes.tolist() == [[10.0, 10.0, 30.0, 20.0]]
+    assert found.scores.tolist() == pytest.approx([0.9])
+
+
+def test_a_mirrored_view_is_mirrored_back_by_hand():
+    model = Fixed({(40, 60): ([5.0, 10.0, 15.0, 20.0], 0.9)})
+    views = [View(40, 100, flipped=True)]
+    [found] = detector(model, views)(originals(aug_cfg(BBOX__ENABLED=True), picture()))
+    assert found.boxes.tolist() == [[45.0, 10.0, 55.0, 20.0]]
+
+
+def test_the_config_names_the_views():
+    cfg = aug_cfg(BBOX__ENABLED=True, BBOX__SCALES=(32, 96), BBOX__MAX_SIZE=300)
+    built = with_augmentation(model_of(cfg), cfg)
+    straight = [View(64, 128), View(32, 300), View(96, 300)]
+    mirrored = [View(view.short_side, view.max_size, True) for view in straight]
+    assert list(built.box_views) == straight + mirrored
+    assert list(built.mask_views) == [View(64, 128)]
+    assert built.rule == built.model.Fast_RCNN.detection_rule
+
+
+@torch.inference_mode()
+def test_nothing_found_in_any_view():
+    cfg = aug_cfg(BBOX__ENABLED=True, MASK__ENABLED=True)
+    model = model_of(cfg)
+    model.Fast_RCNN.detection_rule = DetectionRule(1.0, 0.5, 10)
+    [found] = with_augmentation(model, cfg)(originals(cfg, picture()))
+    assert len(found) == 0 and found.mask_probs.shape == (0, 28, 28)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from pet.config import freeze
+from pet.data.build import make_test_batch
+from pet.engine.augmentation import with_augmentation
+from pet.modeling.build import build_model
+from pet.ops.keypoints import flip_keypoints
+from pet.structures import KeypointLayout
+from pet.utils.seed import seed_all
+from tests.modeling.rcnn.small import small_cfg
+
+SIZE = (40, 60)
+LAYOUT = KeypointLayout(("nose", "left_ear", "right_ear"))
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+
+
+def keypoint_cfg(**keys: object):
+    """Return a small config; KPS__H_FLIP=True sets TEST.KPS_AUG.H_FLIP."""
+    cfg = small_cfg()
+    cfg.DEVICE = "cpu"
+    cfg.MODEL.KEYPOINT_ON, cfg.MODEL.MASK_ON = True, False
+    cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.NUM_CONVS, cfg.KRCNN.CONV_DIM = 3, 1, 8
+    cfg.TEST.SCALE, cfg.TEST.MAX_SIZE = 64, 128
+    cfg.FAST_RCNN.SCORE_THRESH = 0.0
+    for key, value in keys.items():
+        kind, name = key.split("__")
+        cfg.TEST[f"{kind}_AUG"][name] = value
+    freeze(cfg)
+    return cfg
+
+
+def model_of(cfg):
+    seed_all(0)
+    model = build_model("cpu", cfg).eval()
+    torch.nn.init.normal_(model.Keypoint_RCNN.predictor.deconv.weight)  # no heatmap is flat
+    return model
+
+
+@torch.inference_mode()
+def test_one_view_gives_what_the_model_gives():
+    plain, cfg = keypoint_cfg(), keypoint_cfg(KPS__ENABLED=True, KPS__SCALES=(), KPS__H_FLIP=False)
+    model = model_of(cfg)
+    [wanted] = model(make_test_batch([picture()], plain))
+    [found] = with_augmentation(model, cfg)(make_test_batch([picture()], cfg))
+    wanted = wanted.resized(SIZE)
+    assert len(found) == len(wanted) > 0
+    torch.testing.assert_close(found.keypoints, wanted.keypoints, atol=1e-2, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_mirrored_image_gives_the_mirrored_points():
+    """Both see the same two pictures, in the other order."""
+    cfg = keypoint_cfg(BBOX__ENABLED=True, BBOX__SCALES=(), KPS__ENABLED=True, KPS__SCALES=())
+    model = with_augmentation(model_of(cfg), cfg, LAYOUT)
+    [one] = model(make_test_batch([picture()], cfg))
+    [other] = model(make_test_batch([np.ascontiguousarray(picture()[:, ::-1])], cfg))
+    assert len(one) == len(other) > 0
+    mirrored = flip_keypoints(other.keypoints, SIZE[1], LAYOUT.flip_order())
+    nearest = torch.cdist(one.keypoints.flatten(1), mirrored.flatten(1)).min(dim=1).values
+    # But for peaks that are as high as another one.
+    assert (nearest < 0.05).float().mean() > 0.7
+
+
+@torch.inference_mode()
+def test_views_change_the_points():
+    model_cfg = keypoint_cfg()
+    cfg = keypoint_cfg(KPS__ENABLED=True, KPS__SCALES=(96,), KPS__MAX_SIZE=160)
+    model = model_of(cfg)
+    augmented = with_augmentation(model, cfg, LAYOUT)
+    assert len(augmented.keypoint_views) == 4 and len(augmented.box_views) == 1
+    [found] = augmented(make_test_batch([picture()], cfg))
+    [plain] = model(make_test_batch([picture()], model_cfg))
+    plain = plain.resized(SIZE)
+    torch.testing.assert_close(found.boxes, plain.boxes)
+    assert not torch.allclose(found.keypoints, plain.keypoints, atol=0.5)
+
+
+def test_mirrored_views_need_the_names_of_the_points():
+    cfg = keypoint_cfg(KPS__ENABLED=True)
+    with pytest.raises(ValueError, match=r"TEST\.KPS_AUG\.H_FLIP needs the names"):
+        with_augmentation(model_of(cfg), cfg)
