@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP ?= $(BIN)/python -m pip
 # More arguments for `pip install`.
 INSTALL_ARGS ?=
+# Arguments for pytest: a process for each core, which take work from each other.
+PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 # An index asked beside the usual one, such as https://download.pytorch.org/whl/cpu, whose wheels
 # of PyTorch are small and for the CPU only.
 TORCH_INDEX ?=
@@ -48,7 +50,7 @@ install: $(VENV)/.installed
 	@echo "== Pet is installed: . $(BIN)/activate"
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

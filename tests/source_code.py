@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "checkpoint": _FOUNDATION | {"data", "modeling", "solver", "evaluation", "visualization"},
 }
 MAY_IMPORT["engine"] = MAY_IMPORT["checkpoint"] | {"checkpoint"}
+MAY_IMPORT["benchmark"] = MAY_IMPORT["engine"] | {"engine"}
 
 # Model families, side by side in pet/modeling; they share its other modules, which know none.
 FAMILIES = ("rcnn", "cnn", "ssd")

@@ -145,6 +145,9 @@ def _add_train_keys(node: CfgNode) -> None:
     # Loader processes beside each training process, at most one for each CPU; 0 loads in the
     # training process itself.
     node.TRAIN.LOADER_THREADS = 4
+    # Precision in which the network is trained, "float32" or "bfloat16" (autocast: convolutions and
+    # matrix products in bfloat16, weights, losses and boxes in float32).
+    node.TRAIN.PRECISION = "float32"
     # Whether a run goes on from CKPT/model_latest.pth where there is one.
     node.TRAIN.AUTO_RESUME = True
 
@@ -163,6 +166,8 @@ def _add_test_keys(node: CfgNode) -> None:
     node.TEST.IMS_PER_GPU = 1
     # Loader processes beside each testing process, as TRAIN.LOADER_THREADS.
     node.TEST.LOADER_THREADS = 2
+    # Precision of the network in testing and in predictors, as TRAIN.PRECISION.
+    node.TEST.PRECISION = "float32"
 
     node.TEST.BBOX_AUG = CfgNode()
     # Whether boxes are found in several views of an image: at TEST.SCALE, and at those below.

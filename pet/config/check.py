@@ -38,6 +38,8 @@ def _check_choices(cfg: CfgNode) -> None:
     _one_of(cfg, "RETINANET.LOSS_NORMALIZER", ("batch", "image", "average"))
     _one_of(cfg, "MRCNN.TARGET_METHOD", ("cell_centre", "roi_align"))
     _one_of(cfg, "MRCNN.PASTE_METHOD", ("pixel_centre", "integer_box"))
+    for key in ("TRAIN.PRECISION", "TEST.PRECISION"):
+        _one_of(cfg, key, ("float32", "bfloat16"))
     _one_of(cfg, "SOLVER.OPTIMIZER", ("SGD", "ADAMW"))
     _one_of(cfg, "SOLVER.LR_POLICY", ("STEP", "COSINE", "POLY"))
     _one_of(cfg, "SOLVER.WARM_UP_METHOD", ("LINEAR", "CONSTANT"))

@@ -33,6 +33,7 @@ from pet.structures import Detections, ImageInfo
 from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import cpu_count, describe_env
+from pet.utils.precision import autocast
 from pet.visualization.draw import draw_detections, save_picture
 
 _logger = logging.getLogger(__name__)
@@ -40,12 +41,16 @@ _logger = logging.getLogger(__name__)
 
 @torch.inference_mode()
 def detect(
-    model: nn.Module, loader: DataLoader, device: torch.device
+    model: nn.Module, loader: DataLoader, device: torch.device, precision: str = "float32"
 ) -> Iterator[tuple[ImageInfo, Detections]]:
-    """Yield each image of ``loader`` with its detections, in pixels of the image as stored."""
+    """Yield each image of ``loader`` with its detections, in pixels of the image as stored.
+
+    ``precision`` as in ``TEST.PRECISION``.
+    """
     model.eval()
     for images, infos in loader:
-        detections = model(images.to(device, non_blocking=True))
+        with autocast(device, precision):
+            detections = model(images.to(device, non_blocking=True))
         for info, per_image in zip(infos, detections, strict=True):
             yield info, per_image.to("cpu").resized((info.height, info.width))
 
@@ -121,7 +126,9 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -
         _warn_of_other_classes(report.class_names, dataset)
         loader = make_test_data_loader(dataset, rank, world_size, cfg=cfg)
         detector = with_augmentation(model, cfg, dataset.keypoint_layout)
-        found: Iterable[tuple[ImageInfo, Detections]] = detect(detector, loader, device)
+        found: Iterable[tuple[ImageInfo, Detections]] = detect(
+            detector, loader, device, cfg.TEST.PRECISION
+        )
         if rank == 0:
             share = -(-len(dataset) // world_size)
             found = show_progress(found, f"testing on {name}", share, "images")

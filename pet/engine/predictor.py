@@ -16,6 +16,7 @@ from pet.engine.augmentation import with_augmentation
 from pet.modeling.build import build_model
 from pet.structures import Detections
 from pet.utils.env import resolve_device
+from pet.utils.precision import autocast
 
 Picture = str | Path | np.ndarray  # a file, or (H, W, 3) uint8 BGR as OpenCV reads it
 Pictures = list[str] | list[Path] | list[np.ndarray] | list[Picture] | tuple[Picture, ...]
@@ -105,7 +106,7 @@ class Predictor:
 
     def _detect(self, images: Sequence[Picture]) -> list[Detections]:
         pictures = [i if isinstance(i, np.ndarray) else read_image(i) for i in images]
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.device, self.cfg.TEST.PRECISION):
             found = self.model(make_test_batch(pictures, self.cfg).to(self.device))
         # Out here, where what is computed from tensors of inference mode is an ordinary tensor.
         return [

@@ -1,7 +1,9 @@
 """Training: the loop, and a whole run from a config."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,10 +25,12 @@ from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_
 from pet.modeling.build import build_model
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
+from pet.structures import ImageList, Targets
 from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import describe_env, resolve_device
 from pet.utils.files import atomic_path
+from pet.utils.precision import autocast
 from pet.utils.seed import mix_seeds, seed_all
 
 _logger = logging.getLogger(__name__)
@@ -41,12 +45,14 @@ def train(
     logger: TrainingLogger,
     seed: int = 0,
     clip_grad_norm: float = 0.0,
+    precision: str = "float32",
 ) -> None:
     """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on.
 
     The random numbers of a step depend on ``seed``, the iteration and the process alone, so that a
     resumed run repeats what an uninterrupted one would have done. Gradients are scaled down to a
-    total L2 norm of ``clip_grad_norm`` where that is not 0.
+    total L2 norm of ``clip_grad_norm`` where that is not 0. ``precision`` of the forward pass as in
+    ``TRAIN.PRECISION``.
     """
     model.train()
     device = next(model.parameters()).device
@@ -55,16 +61,11 @@ def train(
         logger.data_tic()
         seed_all(mix_seeds(seed, iteration, comm.get_rank()))
         scheduler.step()  # the learning rate of this step
-        optimizer.zero_grad(set_to_none=True)
         images = images.to(device, non_blocking=True)
         targets = [target.to(device, non_blocking=True) for target in targets]
         logger.data_toc()
 
-        outputs = model(images, targets)
-        outputs["total_loss"].backward()
-        if clip_grad_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
-        optimizer.step()
+        outputs = update(model, images, targets, optimizer, clip_grad_norm, precision)
 
         logger.update_stats(outputs, comm.is_distributed(), comm.get_world_size())
         logger.log_stats(scheduler.iteration, scheduler.new_lr)
@@ -72,6 +73,25 @@ def train(
             logger.check_finite()
             checkpointer.save(model, optimizer, scheduler, copy_latest=True, infix="iter")
         logger.iter_toc()
+
+
+def update(
+    model: nn.Module,
+    images: ImageList,
+    targets: Sequence[Targets],
+    optimizer: Optimizer,
+    clip_grad_norm: float = 0.0,
+    precision: str = "float32",
+) -> dict[str, Any]:
+    """Take one step on a batch, which is on the model's device; return what the model returned."""
+    optimizer.zero_grad(set_to_none=True)
+    with autocast(images.tensor.device, precision):
+        outputs = model(images, targets)
+    outputs["total_loss"].backward()
+    if clip_grad_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
+    optimizer.step()
+    return outputs
 
 
 def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
@@ -129,6 +149,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
             logger,
             cfg.SEED,
             cfg.SOLVER.CLIP_GRAD_NORM,
+            cfg.TRAIN.PRECISION,
         )
     logging_rank(f"Training done ! The weights are {folder / 'model_latest.pth'}")
 

@@ -7,6 +7,7 @@ import torch
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.logging_setup import close_logging
 from pet.engine.train import run_training
+from pet.modeling.rcnn.rpn import RPNHead
 from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
 
 
@@ -52,6 +53,24 @@ def test_training_learns(folder):
     lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["total_loss"] for line in lines]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_training_in_bfloat16(folder, monkeypatch):
+    types = set()
+    losses = RPNHead.forward
+
+    def watched(self, features):
+        outputs = losses(self, features)
+        types.update(logit.dtype for logit in outputs[0])
+        return outputs
+
+    monkeypatch.setattr(RPNHead, "forward", watched)
+    run_training("tiny.yaml", tiny_cfg(folder, TRAIN__PRECISION="bfloat16"))
+    assert types == {torch.bfloat16}
+    state = checkpoint(folder / "run" / "model_latest.pth")["model"]
+    assert {value.dtype for value in state.values()} <= {torch.float32, torch.int64}
+    (*_, last) = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    assert 0 < json.loads(last)["total_loss"] < 10
 
 
 def test_a_resumed_run_equals_one_that_was_never_interrupted(folder):

@@ -1,0 +1,1 @@
+"""Pet beside torchvision, on the same weights and images, in one run."""

@@ -1,0 +1,86 @@
+"""Testing, from image files to COCO's records with masks as RLE, beside torchvision."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from pet.benchmark.measure import Work
+from pet.benchmark.peer_data import PeerPictures, peer_records
+from pet.benchmark.setting import Setting, build_ours
+from pet.data.build import make_test_data_loader
+from pet.data.image_file import read_image
+from pet.engine.comparison import Difference, compare_results, find
+from pet.engine.inference import detect
+from pet.engine.torchvision_peer import find_by_peer
+from pet.evaluation.results import image_results
+from pet.utils.precision import autocast
+
+#: How far Pet may be from torchvision in a row of ``compare_results``: what published results need.
+LIMITS = {"boxes": 1e-3, "scores": 1e-5, "masks": 1e-4, "keypoints": 1e-3}
+
+
+@torch.inference_mode()
+def check(setting: Setting) -> list[Difference]:
+    """Return how the detections of both sides differ, in float32, image by image."""
+    peer = setting.peer()
+    model, cfg, dataset = build_ours(setting, peer), setting.cfg(), setting.dataset()
+    rows = []
+    for n in range(len(dataset)):
+        picture = [read_image(dataset.info(n).file)]
+        found = compare_results(find(model, picture, cfg), find_by_peer(peer, picture))
+        rows += [row_of(row, dataset.image_ids[n]) for row in found]
+    return rows
+
+
+def row_of(row: Difference, image_id: int) -> Difference:
+    """Return ``row``, named after the image's id."""
+    kind = row.stage.split(",")[0].removeprefix("result ")
+    return Difference(f"{kind}, {image_id}", row.compared, row.largest, row.scale, row.unmatched)
+
+
+def too_far(rows: Sequence[Difference]) -> list[Difference]:
+    """Return the rows of ``check`` that are beyond ``LIMITS`` or lack partners."""
+    return [row for row in rows if row.unmatched or row.largest > LIMITS[row.stage.split(",")[0]]]
+
+
+def our_side(setting: Setting, precision: str) -> Work:
+    """Return Pet's way through all images, which returns the records."""
+    cfg, device = setting.cfg("TEST.PRECISION", precision), setting.device()
+    model, dataset = build_ours(setting, setting.peer()), setting.dataset()
+    loader = make_test_data_loader(dataset, 0, 1, cfg=cfg)
+
+    def work() -> list[Any]:
+        found = detect(model, loader, device, cfg.TEST.PRECISION)
+        return [image_results(info.image_id, d, dataset.category_ids).records for info, d in found]
+
+    return work
+
+
+def peer_side(setting: Setting, precision: str) -> Work:
+    """Return torchvision's way through all images, in the same batches."""
+    peer, device, dataset = setting.peer(), setting.device(), setting.dataset()
+    batches = list(make_test_data_loader(dataset, 0, 1, cfg=setting.cfg()).batch_sampler or ())
+    files = [dataset.info(n).file for n in range(len(dataset))]
+    loader: DataLoader[Any] = DataLoader(
+        PeerPictures(files),
+        batch_sampler=batches,
+        collate_fn=list,
+        num_workers=setting.workers,
+        persistent_workers=setting.workers > 0,
+    )
+    image_ids = [[dataset.image_ids[n] for n in batch] for batch in batches]
+
+    @torch.inference_mode()
+    def work() -> list[Any]:
+        records = []
+        for ids, images in zip(image_ids, loader, strict=True):
+            with autocast(device, precision):
+                outputs = peer([image.to(device) for image in images])
+            for image_id, found in zip(ids, outputs, strict=True):
+                on_cpu = {key: value.cpu() for key, value in found.items()}
+                records.append(peer_records(image_id, on_cpu, dataset.category_ids))
+        return records
+
+    return work

@@ -1,0 +1,121 @@
+"""Whole benchmarks: both sides are compared first, then weighed, then timed in turns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pet.benchmark import infer, loader, train
+from pet.benchmark.measure import Work, measure
+from pet.benchmark.memory import peak_memory
+from pet.benchmark.report import Report, make_rows
+from pet.benchmark.setting import Setting
+from pet.utils.env import describe_env
+
+# A function and its arguments, which give the work of a side.
+Maker = tuple[Any, ...]
+
+_SHORT = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a benchmark is run."""
+
+    rounds: int  # rounds that count
+    memory: bool  # whether peak memory is measured
+    command: str  # what the user typed
+
+
+def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report:
+    """Time testing of all images; raises ValueError where the sides find other things."""
+    rows = infer.check(setting)
+    wrong = infer.too_far(rows)
+    if wrong:
+        raise ValueError(f"the two sides do not find the same, so timing them is idle: {wrong}")
+    kinds = list(dict.fromkeys(row.stage.split(",")[0] for row in rows))
+    largest = {k: max(row.largest for row in rows if row.stage.startswith(k)) for k in kinds}
+    agreement = [
+        f"in float32 {kind} differ by at most {value:.1e}" for kind, value in largest.items()
+    ]
+    counts = [row.compared.split()[0] for row in rows if row.stage.startswith("boxes")]
+    agreement.append(f"detections in the images: {', '.join(counts)}")
+    makers = _makers(infer.peer_side, infer.our_side, setting, precisions)
+    title = f"testing {setting.name}, from image file to RLE masks"
+    return _run(
+        Report(title, "image", plan.rounds, describe_env(), plan.command, agreement, ()),
+        setting,
+        makers,
+        setting.images,
+        plan,
+    )
+
+
+def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: int) -> Report:
+    """Time training, ``steps`` a round; raises ValueError where the sides have other losses."""
+    losses = train.check(setting)
+    agreement = [
+        f"in float32 {loss.loss} is {loss.ours:.5f}, torchvision's {loss.theirs:.5f}"
+        for loss in losses
+    ]
+    if any(loss.is_too_far for loss in losses):
+        raise ValueError(
+            "the two sides have other losses, so timing them is idle: " + "; ".join(agreement)
+        )
+    makers = _makers(train.peer_side, train.our_side, setting, precisions, steps)
+    title = f"training {setting.name}, from image files to updated weights"
+    unit = f"step of {setting.batch_size} images"
+    return _run(
+        Report(title, unit, plan.rounds, describe_env(), plan.command, agreement, ()),
+        setting,
+        makers,
+        steps,
+        plan,
+    )
+
+
+def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
+    """Time the loading of training data, ``batches`` a round."""
+    makers: dict[str, Maker] = {
+        "torchvision": (loader.peer_side, setting, batches, False),
+        "torchvision, resized": (loader.peer_side, setting, batches, True),
+        "Pet": (loader.our_side, setting, batches),
+    }
+    title = f"loading training data of {setting.name}"
+    report = Report(title, "image", plan.rounds, describe_env(), plan.command, (), ())
+    return _run(report, setting, makers, batches * setting.batch_size, plan)
+
+
+def _makers(
+    theirs: Callable[..., Work],
+    ours: Callable[..., Work],
+    setting: Setting,
+    precisions: Sequence[str],
+    *args: Any,
+) -> dict[str, Maker]:
+    """Return the sides of each of ``precisions``, by name."""
+    makers: dict[str, Maker] = {}
+    for precision in precisions:
+        makers[f"torchvision {_SHORT[precision]}"] = theirs, setting, precision, *args
+        makers[f"Pet {_SHORT[precision]}"] = ours, setting, precision, *args
+    return makers
+
+
+def _run(
+    report: Report, setting: Setting, makers: Mapping[str, Maker], units: int, plan: Plan
+) -> Report:
+    """Return ``report`` with its rows; a round of a side is ``units`` units."""
+    device = setting.device()
+    memory = {}
+    if plan.memory:
+        memory = {name: peak_memory(device, _twice, *maker) for name, maker in makers.items()}
+    sides = {name: make(*args) for name, (make, *args) in makers.items()}
+    seconds = measure(sides, plan.rounds, device)
+    references = [name for name in makers if name.startswith("torchvision")]
+    return replace(report, rows=make_rows(seconds, units, references, memory))
+
+
+def _twice(make: Callable[..., Work], *args: Any) -> None:
+    """Do a side's work twice: what is kept of the first time is in the way of the second."""
+    work = make(*args)
+    for _ in range(2):
+        work()

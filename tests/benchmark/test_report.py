@@ -1,0 +1,35 @@
+import json
+
+from pet.benchmark.measure import Spread
+from pet.benchmark.report import Report, Row, format_report, make_rows, write_report
+
+SECONDS = {"torchvision": [4.0, 8.0], "Pet": [2.0, 2.0]}
+
+
+def a_report() -> Report:
+    rows = make_rows(SECONDS, 2, ["torchvision"], {"Pet": 1_500_000})
+    return Report("a title", "image", 2, "python 3\ntorch 2", "python x.py", ["all agree"], rows)
+
+
+def test_seconds_are_for_a_unit_and_ratios_for_a_round():
+    theirs, ours = a_report().rows
+    assert theirs == Row("torchvision", Spread(2.5, 3.0, 3.5), {}, None)
+    assert ours == Row("Pet", Spread(1, 1, 1), {"torchvision": Spread(2.5, 3.0, 3.5)}, 1_500_000)
+
+
+def test_the_table():
+    lines = list(format_report(a_report()))
+    assert lines[0] == "# a title" and "`python x.py`" in lines
+    assert "- torch 2" in lines and "- all agree" in lines
+    assert lines[-4:] == [
+        "| side | s / image | times as fast as torchvision | peak memory, MB |",
+        "| --- | --- | --- | --- |",
+        "| torchvision | 3.0000 (2.5000 – 3.5000) |  |  |",
+        "| Pet | 1.0000 (1.0000 – 1.0000) | 3.00 (2.50 – 3.50) | 2 |",
+    ]
+
+
+def test_the_file(tmp_path):
+    write_report(a_report(), tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["rows"][1]["faster"]["torchvision"] == {"low": 2.5, "median": 3.0, "high": 3.5}

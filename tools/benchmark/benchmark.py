@@ -1,0 +1,68 @@
+"""Measure Pet beside torchvision: the same weights, the same images, in one run.
+
+    python tools/benchmark/benchmark.py infer \\
+        --cfg cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml DATA_DIR data/coco
+
+The works are infer, train and loader. The name of the YAML is that of torchvision's model. Weights
+are random, so nothing is downloaded.
+"""
+
+import argparse
+import shlex
+import sys
+
+from pet.benchmark.report import Report, format_report, write_report
+from pet.benchmark.run import Plan, run_infer, run_loader, run_train
+from pet.benchmark.setting import Setting, parse_opts
+from pet.engine.cli import positive_int, run_tool
+
+
+def main() -> None:
+    """Parse the command line, run the benchmark, print its table."""
+    args = _parser().parse_args()
+    is_train = args.work != "infer"
+    opts = parse_opts(args.opts)
+    setting = Setting(args.cfg, opts, args.images, args.batch_size, args.workers, is_train)
+    plan = Plan(args.rounds, not args.no_memory, shlex.join(["python", *sys.argv]))
+    report = _run(args, setting, plan)
+    print("\n".join(format_report(report)))
+    if args.json:
+        write_report(report, args.json)
+
+
+def _run(args: argparse.Namespace, setting: Setting, plan: Plan) -> Report:
+    if args.work == "loader":
+        return run_loader(setting, plan, args.batches)
+    if args.work == "train":
+        return run_train(setting, plan, args.precision, args.steps)
+    return run_infer(setting, plan, args.precision)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure Pet beside torchvision.")
+    works = parser.add_subparsers(dest="work", required=True)
+    infer = works.add_parser("infer", help="testing: image file -> RLE masks")
+    train = works.add_parser("train", help="training: image files -> updated weights")
+    load = works.add_parser("loader", help="training data: image files -> batches")
+    for work in (infer, train, load):
+        work.add_argument("--cfg", required=True, metavar="FILE", help="in cfgs/rcnn/torchvision/")
+        work.add_argument("--rounds", type=positive_int, default=5, help="measured rounds")
+        work.add_argument("--json", metavar="FILE", help="write the results there as well")
+        work.add_argument("--images", type=positive_int, default=8, help="images of the data set")
+        work.add_argument("--batch-size", type=positive_int, default=1 if work is infer else 2)
+        workers = 1 if work is load else 0
+        work.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
+        work.add_argument("--workers", type=int, default=workers, help="loader processes")
+    for work in (infer, train):
+        work.add_argument(
+            "--precision", nargs="+", choices=("float32", "bfloat16"), default=["float32"]
+        )
+    train.add_argument("--steps", type=positive_int, default=2, help="steps of a round")
+    load.add_argument("--batches", type=positive_int, default=20, help="batches of a round")
+    for work in (infer, train, load):
+        work.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    return parser
+
+
+if __name__ == "__main__":
+    run_tool(main)
