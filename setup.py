@@ -22,6 +22,7 @@ REQUIREMENTS = [
 
 TEST_REQUIREMENTS = [
     "pytest>=8.0",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     "mypy>=1.14",
     "types-PyYAML",

@@ -15,6 +15,7 @@ from pet.engine.comparison import Difference, compare_results, find
 from pet.engine.inference import detect
 from pet.engine.torchvision_peer import find_by_peer
 from pet.evaluation.results import image_results
+from pet.layers.fold import prepare_for_inference
 from pet.utils.precision import autocast
 
 #: How far Pet may be from torchvision in a row of ``compare_results``: what published results need.
@@ -49,6 +50,7 @@ def our_side(setting: Setting, precision: str) -> Work:
     """Return Pet's way through all images, which returns the records."""
     cfg, device = setting.cfg("TEST.PRECISION", precision), setting.device()
     model, dataset = build_ours(setting, setting.peer()), setting.dataset()
+    prepare_for_inference(model, cfg.TEST.PRECISION)
     loader = make_test_data_loader(dataset, 0, 1, cfg=cfg)
 
     def work() -> list[Any]:

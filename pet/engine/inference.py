@@ -28,6 +28,7 @@ from pet.evaluation.coco import IOU_TYPES, evaluate_coco, write_metrics
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
+from pet.layers.fold import prepare_for_inference
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
 from pet.structures.labels import UNUSED_CLASS
@@ -121,6 +122,7 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -
         torch.set_num_threads(cpu_count())
     model = build_model(device, cfg)
     report = load_weights(model, _weights_file(cfg), strict=True, cfg=cfg)
+    prepare_for_inference(model.eval(), cfg.TEST.PRECISION)
     for name in cfg.TEST.DATASETS:
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         _warn_of_other_classes(report.class_names, dataset)

@@ -13,6 +13,7 @@ from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, m
 from pet.data.build import make_test_batch
 from pet.data.image_file import read_image
 from pet.engine.augmentation import with_augmentation
+from pet.layers.fold import prepare_for_inference
 from pet.modeling.build import build_model
 from pet.structures import Detections
 from pet.utils.env import resolve_device
@@ -29,8 +30,8 @@ class Predictor:
 
     Attributes: ``cfg``, that config, frozen, with ``MODEL.NUM_CLASSES`` and ``TEST.WEIGHTS`` as
     they are used; ``class_names``, of label 1 and following; ``keypoint_layout``, the names and
-    limbs of the keypoints, or None where there are none or they are not known; ``model`` and
-    ``device``.
+    limbs of the keypoints, or None where there are none or they are not known; ``model``, which is
+    prepared for inference and cannot be trained, and ``device``.
     """
 
     def __init__(self, cfg: CfgNode = cfg, weights: str | Path | None = None) -> None:
@@ -55,6 +56,7 @@ class Predictor:
         self.device = resolve_device(self.cfg.DEVICE)
         model = build_model(self.device, self.cfg)
         report = load_weights(model, file, strict=True, cfg=self.cfg)
+        prepare_for_inference(model.eval(), self.cfg.TEST.PRECISION)
         self.model = with_augmentation(model, self.cfg, report.keypoints).eval()
         self.keypoint_layout = report.keypoints
         labels = range(1, self.cfg.MODEL.NUM_CLASSES)

@@ -1,5 +1,7 @@
 """A convolution and the norm behind it as one step."""
 
+from typing import TypeGuard
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,13 +14,20 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """Return ``norm(conv(x))`` for ``x`` (N, C, H, W).
 
     A norm with fixed statistics is folded into the weight: the map is never written to memory
-    before it is normalised, and the gradient of the weight stays exact.
+    before it is normalised, and the gradient of the weight stays exact. ``conv`` has no bias, but
+    where ``prepare_for_inference`` has folded the norm for good.
     """
-    assert conv.bias is None
-    if isinstance(norm, FrozenBatchNorm2d) or (isinstance(norm, _BatchNorm) and not norm.training):
+    if has_fixed_statistics(norm):
         scale, shift = scale_and_shift(norm)
         return _convolve(x, conv, conv.weight * scale.reshape(-1, 1, 1, 1), shift)
-    return norm(_convolve(x, conv, conv.weight, None))
+    return norm(_convolve(x, conv, conv.weight, conv.bias))
+
+
+def has_fixed_statistics(norm: nn.Module | None) -> TypeGuard[FrozenBatchNorm2d | _BatchNorm]:
+    """Whether ``norm`` is a batch norm that does not look at its input: frozen, or in eval mode."""
+    return isinstance(norm, FrozenBatchNorm2d) or (
+        isinstance(norm, _BatchNorm) and not norm.training
+    )
 
 
 def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from pet.ops.precision import full_precision
+
 
 class DeformConv2d(nn.Conv2d):
     """A 3x3 convolution without bias that samples where the input tells it to.
@@ -45,7 +47,16 @@ class DeformConv2d(nn.Conv2d):
             offset, factor = offset.split((18, 9), dim=1)
             # The paper's sigmoid would start at 0.5, and halve what the trained weight puts out.
             factor = 2 * factor.sigmoid()
+            factor = full_precision(factor)
         assert not isinstance(self.padding, str)
+        # The operator has no bfloat16, and under autocast its inputs are of several types.
         return deform_conv2d(
-            x, offset, weight, bias, self.stride, self.padding, self.dilation, factor
+            full_precision(x),
+            full_precision(offset),
+            full_precision(weight),
+            bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            factor,
         )

@@ -26,6 +26,8 @@ class ResNet(nn.Module):
     ``dim_out`` and ``spatial_scale`` list channels and scale of res2 .. res5, or .. res4.
     """
 
+    conv_norms = (("conv1", "bn1"),)
+
     layer4: nn.Sequential | None
 
     def __init__(

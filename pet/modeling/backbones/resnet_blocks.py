@@ -31,6 +31,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
     expansion = 1
+    conv_norms = (("conv1", "bn1"), ("conv2", "bn2"))
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Bottleneck(nn.Module):
     """A 3x3 convolution between two 1x1, four times wider outside, and a shortcut."""
 
     expansion = 4
+    conv_norms = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
     def __init__(
         self,
@@ -147,7 +149,13 @@ def _shortcut(dim_in: int, dim_out: int, stride: int, style: BlockStyle) -> nn.S
     if stride == 1 and dim_in == dim_out:
         return None
     conv = nn.Conv2d(dim_in, dim_out, 1, stride, bias=False)
-    return nn.Sequential(conv, style.make_norm(dim_out))
+    return _Shortcut(conv, style.make_norm(dim_out))
+
+
+class _Shortcut(nn.Sequential):
+    """A 1x1 convolution and its norm."""
+
+    conv_norms = (("0", "1"),)
 
 
 def _shortcut_of(x: Tensor, shortcut: nn.Sequential | None) -> Tensor:

@@ -1,0 +1,54 @@
+"""Preparing a trained network to be run only: fixed norms become part of the convolutions."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pet.layers.conv import ConvNorm, has_fixed_statistics
+from pet.layers.deform_conv import DeformConv2d
+from pet.layers.norm import FrozenBatchNorm2d, scale_and_shift
+
+
+@torch.no_grad()
+def prepare_for_inference(model: nn.Module, precision: str = "float32") -> None:
+    """Fold the fixed norms of ``model``, in eval mode, into its convolutions, in place.
+
+    It computes what it did before, bit by bit, but does not do for each image what can be done
+    once; it cannot be trained any more. A module says by ``conv_norms`` which norms stand behind
+    which of its convolutions. In ``precision`` "bfloat16" the weights that autocast would convert
+    each time are converted here.
+    """
+    assert not model.training
+    for module in list(model.modules()):
+        if isinstance(module, ConvNorm) and has_fixed_statistics(module.norm):
+            _fold(module, module.norm)
+            module.norm = None
+        for conv_name, norm_name in getattr(module, "conv_norms", ()):
+            norm = module.get_submodule(norm_name)
+            if has_fixed_statistics(norm):
+                _fold(module.get_submodule(conv_name), norm)
+                setattr(module, norm_name, nn.Identity())
+    if precision == "bfloat16":
+        _convert(model)
+
+
+def _fold(conv: nn.Module, norm: FrozenBatchNorm2d | _BatchNorm) -> None:
+    assert isinstance(conv, nn.Conv2d)
+    scale, shift = scale_and_shift(norm)
+    conv.weight = _constant(conv.weight * scale.reshape(-1, 1, 1, 1))
+    conv.bias = _constant(shift)
+
+
+def _convert(model: nn.Module) -> None:
+    """Bring what autocast computes in bfloat16 into it; deformable convolutions are not of that."""
+    for module in model.modules():
+        if isinstance(module, DeformConv2d):
+            continue
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            module.weight = _constant(module.weight.bfloat16())
+            if module.bias is not None:
+                module.bias = _constant(module.bias.bfloat16())
+
+
+def _constant(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value, requires_grad=False)
