@@ -19,6 +19,7 @@ from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn, build_mask_rcnn_on_res5
 from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
 from pet.modeling.rcnn.roi_sampling import sample_rois
 from pet.modeling.rcnn.rpn import RPN, build_rpn
+from pet.ops.precision import full_precision
 from pet.structures import Detections, ImageList, Targets
 
 # The coarsest level that RoIs are pooled from; P6 serves the RPN alone (FPN, section 4.2).
@@ -97,7 +98,11 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         if self.training:
             assert targets is not None, "training needs targets"
             return self._losses(features, images, targets)
-        return self.add_details(features, self.detect_boxes(features, images.sizes))
+        if self.box_branch is None:
+            return self.dense_part.detect(features, images.sizes)
+        proposals = self._propose(features, images.sizes)
+        features = as_pooled(features)
+        return self.add_details(features, self.box_branch.detect(features, proposals, images.sizes))
 
     def features(self, images: ImageList) -> list[Tensor]:
         """Return the maps (N, C, H_l, W_l) that proposals and branches read, finest first."""
@@ -126,6 +131,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             assert self.RPN is not None
             proposals, losses = self.RPN(features, images.sizes, targets)
+            features = as_pooled(features)
             rois = sample_rois(proposals, targets, box_branch.sampling_rule)
             if self.Mask_RCNN is not None and self.Mask_RCNN.shares_res5:
                 roi_losses, metrics = self.Mask_RCNN.losses_with_boxes(features, rois, targets)
@@ -148,9 +154,12 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         """
         if self.box_branch is None:
             return self.dense_part.detect(features, sizes)
+        return self.box_branch.detect(features, self._propose(features, sizes), sizes)
+
+    def _propose(self, features: list[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         assert self.RPN is not None
         proposals, _ = self.RPN(features, sizes)
-        return self.box_branch.detect(features, proposals, sizes)
+        return proposals
 
     def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
         """Return ``detections``, in pixels of the network input, with what else is predicted."""
@@ -159,6 +168,14 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         if self.Keypoint_RCNN is not None:
             detections = self.Keypoint_RCNN.add_keypoints(features, detections)
         return detections
+
+
+def as_pooled(features: Sequence[Tensor]) -> list[Tensor]:
+    """Return the maps in float32, channel by channel in memory: as the pooling operators read them.
+
+    They would convert them themselves, once for each branch.
+    """
+    return [full_precision(feature).contiguous() for feature in features]
 
 
 @registry.MODELS.register("generalized_rcnn")
