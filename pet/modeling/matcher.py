@@ -3,30 +3,60 @@
 A candidates, G ground-truth boxes.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
+
+from pet.ops.boxes import box_iou
 
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 
-def match_boxes(
-    iou: Tensor, fg_thresh: float, bg_thresh: float, allow_low_quality: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Match each candidate to the ground-truth box that it overlaps most.
+# The most pairs of boxes whose IoU is held at once: a few maps of 64 MB, whatever an image holds.
+_MAX_PAIRS = 2**24
 
-    ``iou`` (G, A). Returns (A,) int64 index of the box (0 where there is none) and (A,) int64
-    ``FOREGROUND`` from ``fg_thresh`` on, ``BACKGROUND`` below ``bg_thresh``, else ``IGNORED``.
-    With ``allow_low_quality`` the candidates that overlap a box best are foreground whatever
-    their IoU, if it is above 0 (Faster R-CNN, section 3.1.2).
+
+def match_boxes(
+    gt_boxes: Tensor,
+    candidates: Tensor,
+    fg_thresh: float,
+    bg_thresh: float,
+    allow_low_quality: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Match each of ``candidates`` (A, 4) to the box of ``gt_boxes`` (G, 4) that it overlaps most.
+
+    Returns (A,) int64 index of the box (0 where there is none) and (A,) int64 ``FOREGROUND`` from
+    an IoU of ``fg_thresh`` on, ``BACKGROUND`` below ``bg_thresh``, else ``IGNORED``. With
+    ``allow_low_quality`` the candidates that overlap a box best are foreground whatever their IoU,
+    if it is above 0 (Faster R-CNN, section 3.1.2).
     """
-    if not iou.shape[0]:
-        none = torch.zeros(iou.shape[1], dtype=torch.long, device=iou.device)
-        return none, torch.full_like(none, BACKGROUND)
-    best, index = iou.max(dim=0)
-    foreground = best >= fg_thresh
-    if allow_low_quality:
-        best_of_gt = iou.max(dim=1, keepdim=True).values
-        foreground |= ((iou == best_of_gt) & (best_of_gt > 0)).any(dim=0)
+    some = gt_boxes.split(max(_MAX_PAIRS // max(len(candidates), 1), 1))
+    iou = (box_iou(boxes, candidates) for boxes in some)
+    return match_overlaps(iou, fg_thresh, bg_thresh, allow_low_quality)
+
+
+def match_overlaps(
+    iou: Iterable[Tensor], fg_thresh: float, bg_thresh: float, allow_low_quality: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return what ``match_boxes`` does, from the rows of the IoU (G, A), some at a time.
+
+    ``iou`` are one or more (g, A), in order; g may be 0.
+    """
+    boxes_before = 0
+    for rows in iou:
+        if not boxes_before:
+            best = rows.new_full((rows.shape[1],), -1.0)
+            index = torch.zeros_like(best, dtype=torch.long)
+            lifted = torch.zeros_like(best, dtype=torch.bool)
+        if rows.numel():
+            best_of_rows, place = rows.max(dim=0)
+            index = torch.where(best_of_rows > best, place + boxes_before, index)
+            best = torch.maximum(best, best_of_rows)
+            if allow_low_quality:
+                best_of_gt = rows.max(dim=1, keepdim=True).values
+                lifted |= ((rows == best_of_gt) & (best_of_gt > 0)).any(dim=0)
+        boxes_before += len(rows)
     # Not labels[mask] = value, which waits for the device.
     labels = torch.full_like(index, IGNORED).masked_fill(best < bg_thresh, BACKGROUND)
-    return index, labels.masked_fill(foreground, FOREGROUND)
+    return index, labels.masked_fill((best >= fg_thresh) | lifted, FOREGROUND)

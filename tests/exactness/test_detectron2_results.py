@@ -191,14 +191,26 @@ def test_the_mask_head_has_four_convolutions_a_deconvolution_and_a_mask_for_each
     wanted |= {"predictor.mask_logits.weight": (81, 256, 1, 1), "predictor.mask_logits.bias": (81,)}
     assert found == wanted
     pooled = torch.zeros(2, 256, 14, 14, device="meta")
-    assert branch.predictor(branch.head(pooled)).shape == (2, 81, 28, 28)
+    labels = torch.zeros(2, dtype=torch.long, device="meta")
+    assert branch.predictor(branch.head(pooled), labels).shape == (2, 28, 28)
+
+
+class FixedMasks(nn.Module):
+    """Stands in for a mask predictor, and gives ``logits`` (K + 1, M, M) to every RoI."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, _: object, labels: Tensor) -> Tensor:
+        return self.logits[labels]
 
 
 def detect_masks(logits: Tensor, box: list[float], size: tuple[int, int]) -> Detections:
     """Return what the branch of the YAML makes of ``logits`` (K + 1, M, M) for label 2."""
     branch = build_mask_rcnn(1, SCALES, 3, cfg_of())
     branch.pooler, branch.head = Fixed(None), Fixed(None)
-    branch.predictor = Fixed(logits[None])
+    branch.predictor = FixedMasks(logits)
     found = Detections(torch.tensor([box]), torch.ones(1), torch.tensor([2]), size)
     return branch.add_masks([], [found])[0]
 

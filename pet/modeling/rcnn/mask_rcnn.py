@@ -41,9 +41,16 @@ class MaskPredictor(nn.Module):
         assert self.mask_logits.bias is not None
         nn.init.zeros_(self.mask_logits.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (R, dim_in, M / 2, M / 2) to logits (R, K + 1, M, M)."""
-        return self.mask_logits(F.relu(self.deconv(x), inplace=True))
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Map (R, dim_in, M / 2, M / 2) to the logits (R, M, M) of the mask of each of ``labels``.
+
+        The masks of the other classes are not computed: of a thousand classes, they would fill
+        gigabytes.
+        """
+        x = F.relu(self.deconv(x), inplace=True)
+        weight, bias = self.mask_logits.weight[labels].flatten(1), self.mask_logits.bias
+        assert bias is not None
+        return torch.einsum("rchw,rc->rhw", x, weight) + bias[labels, None, None]
 
 
 class MaskRCNN(nn.Module):
@@ -80,9 +87,7 @@ class MaskRCNN(nn.Module):
 
     def predict(self, x: Tensor, labels: Sequence[Tensor]) -> Tensor:
         """Return what ``forward`` does, given the pooled RoIs ``x`` (R, C, height, width)."""
-        logits = self.predictor(self.head(x))
-        label = torch.cat(list(labels))
-        return full_precision(logits[torch.arange(len(label), device=label.device), label])
+        return full_precision(self.predictor(self.head(x), torch.cat(list(labels))))
 
     def losses(
         self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]

@@ -14,7 +14,7 @@ from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.matcher import FOREGROUND, IGNORED, match_boxes
 from pet.modeling.rcnn.fast_rcnn import DetectionRule, build_soft_nms_rule, suppress
 from pet.modeling.rcnn.heads.retinanet_head import RetinaNetHead
-from pet.ops.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes
+from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes
 from pet.ops.losses import giou_sum, sigmoid_focal_sum, smooth_l1_sum
 from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
@@ -164,7 +164,7 @@ def loss_sums(
     classifier, box_reg, counts = [], [], []
     for logit, delta, target in zip(logits, deltas, targets, strict=True):
         matched, kind = match_boxes(
-            box_iou(target.boxes, anchors), rule.fg_iou, rule.bg_iou, allow_low_quality=True
+            target.boxes, anchors, rule.fg_iou, rule.bg_iou, allow_low_quality=True
         )
         # By masks over all anchors: picking the foreground would wait for the device.
         foreground = kind == FOREGROUND

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pet.modeling.matcher import BACKGROUND, FOREGROUND, match_boxes
 from pet.modeling.sampler import sample_balanced
-from pet.ops.boxes import box_iou
 from pet.structures import Targets
 
 
@@ -57,7 +56,7 @@ def sample_rois(
 
 def match_rois(boxes: Tensor, target: Targets, fg_iou: float) -> SampledRoIs:
     """Return ``boxes`` (R, 4) of one image as RoIs: all of them, background below ``fg_iou``."""
-    matched, labels = match_boxes(box_iou(target.boxes, boxes), fg_iou, fg_iou)
+    matched, labels = match_boxes(target.boxes, boxes, fg_iou, fg_iou)
     foreground = torch.nonzero(labels == FOREGROUND).squeeze(1)
     background = torch.nonzero(labels == BACKGROUND).squeeze(1)
     return _chosen_rois(boxes, target, matched, foreground, background)
@@ -66,7 +65,7 @@ def match_rois(boxes: Tensor, target: Targets, fg_iou: float) -> SampledRoIs:
 def _sample_image(proposals: Tensor, target: Targets, rule: RoISamplingRule) -> SampledRoIs:
     # The ground truth is among the candidates, so that there is foreground from the first step.
     boxes = torch.cat((proposals, target.boxes))
-    matched, labels = match_boxes(box_iou(target.boxes, boxes), rule.fg_iou, rule.bg_iou)
+    matched, labels = match_boxes(target.boxes, boxes, rule.fg_iou, rule.bg_iou)
     foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
     return _chosen_rois(boxes, target, matched, foreground, background)
 

@@ -21,7 +21,7 @@ from pet.modeling.rcnn.proposals import (
     select_scored_proposals,
 )
 from pet.modeling.sampler import sample_balanced
-from pet.ops.boxes import box_iou, encode_boxes
+from pet.ops.boxes import encode_boxes
 from pet.ops.losses import smooth_l1_sum
 from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
@@ -150,7 +150,7 @@ def rpn_losses(
     count = 0
     for logit, delta, target in zip(logits, deltas, targets, strict=True):
         matched, labels = match_boxes(
-            box_iou(target.boxes, anchors), rule.fg_iou, rule.bg_iou, allow_low_quality=True
+            target.boxes, anchors, rule.fg_iou, rule.bg_iou, allow_low_quality=True
         )
         foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
         sampled = torch.cat((foreground, background))

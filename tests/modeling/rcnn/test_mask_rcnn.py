@@ -33,9 +33,8 @@ def features(images: int = 2) -> list[Tensor]:
 class ClassImage(nn.Module):
     """Predicts for class k a mask whose logits are all k."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        classes = torch.arange(float(NUM_CLASSES))
-        return classes[None, :, None, None].expand(len(x), -1, 28, 28)
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        return labels.to(x.dtype)[:, None, None].expand(-1, 28, 28)
 
 
 def branch_of(predictor: nn.Module) -> MaskRCNN:
@@ -112,8 +111,8 @@ def test_the_loss_is_the_mean_over_the_foregrounds_own_class():
             super().__init__()
             self.logits = nn.Parameter(torch.tensor([5.0, -1.0, 0.0, 2.0]))
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.logits[None, :, None, None].expand(len(x), -1, 28, 28)
+        def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+            return self.logits[labels, None, None].expand(-1, 28, 28)
 
     branch = branch_of(Learned())
     target = box_targets([[8, 8, 64, 64], [40, 8, 96, 64]], [3, 1], SIZE)
@@ -164,8 +163,18 @@ def test_an_untrained_branch_is_undecided(num_classes, fresh_cfg):
 
 def test_the_predictor_doubles_the_grid():
     predictor = MaskPredictor(6, 8, NUM_CLASSES)
-    assert predictor(torch.randn(3, 6, 14, 10)).shape == (3, NUM_CLASSES, 28, 20)
-    assert predictor(torch.randn(0, 6, 14, 14)).shape == (0, NUM_CLASSES, 28, 28)
+    labels = torch.tensor([2, 0, 1])
+    assert predictor(torch.randn(3, 6, 14, 10), labels).shape == (3, 28, 20)
+    assert predictor(torch.randn(0, 6, 14, 14), labels[:0]).shape == (0, 28, 28)
+
+
+def test_the_predictor_gives_the_channel_of_the_label():
+    predictor = MaskPredictor(6, 8, NUM_CLASSES)
+    nn.init.normal_(predictor.mask_logits.weight)
+    nn.init.normal_(predictor.mask_logits.bias)
+    x, labels = torch.randn(3, 6, 14, 10), torch.tensor([2, 0, 2])
+    every = predictor.mask_logits(predictor.deconv(x).relu())
+    torch.testing.assert_close(predictor(x, labels), every[torch.arange(3), labels])
 
 
 def test_the_config_sets_the_branch(fresh_cfg):

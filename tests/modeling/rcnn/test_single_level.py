@@ -14,7 +14,7 @@ from pet.modeling.build import build_model
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.modeling.rcnn.heads.roi_res5_head import RoiRes5Head, roi_res5_head
 from pet.modeling.rcnn.roi_sampling import sample_rois
-from tests.modeling.rcnn.small import NUM_CLASSES, box_targets, noise_images, small_cfg
+from tests.modeling.rcnn.small import box_targets, noise_images, small_cfg
 
 SIZES = ((75, 106), (90, 60))  # that divide by no stride
 
@@ -192,11 +192,11 @@ def test_masks_stand_on_res5_of_their_boxes():
         features = model.features(images())
         box = torch.tensor([[10.0, 10.0, 60.0, 50.0]])
         maps = model.Fast_RCNN.head.layer4(model.Fast_RCNN.pooler(features, [box, box[:0]]))
-        logits = model.Mask_RCNN.predictor(maps)
         labels = torch.tensor([2])
+        logits = model.Mask_RCNN.predictor(maps, labels)
         found = model.Mask_RCNN(features, [box, box[:0]], [labels, labels[:0]])
-    assert maps.shape == (1, 512, 3, 4) and logits.shape == (1, NUM_CLASSES, 6, 8)
-    torch.testing.assert_close(found, logits[:, 2])
+    assert maps.shape == (1, 512, 3, 4) and logits.shape == (1, 6, 8)
+    torch.testing.assert_close(found, logits)
 
 
 def test_imagenet_weights_go_to_trunk_and_head(tmp_path):
