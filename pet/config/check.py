@@ -6,6 +6,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_backbone, check_res5_head
+from pet.config.check_testing import check_testing
 
 _NORMS = ("freeze", "bn", "syncbn", "gn")
 
@@ -20,7 +21,7 @@ def check_cfg(cfg: CfgNode) -> None:
     _check_retinanet(cfg)
     _check_parts(cfg)
     _check_heads(cfg)
-    _check_soft_nms(cfg)
+    check_testing(cfg)
 
 
 def _check_choices(cfg: CfgNode) -> None:
@@ -49,6 +50,7 @@ def _check_choices(cfg: CfgNode) -> None:
     _one_of(cfg, "KRCNN.ROI_XFORM_METHOD", ("ROIAlign", "ROIPool"))
     _one_of(cfg, "KRCNN.LOSS_NORMALIZER", ("visible", "batch_size"))
     _one_of(cfg, "KRCNN.SCORE_METHOD", ("probability", "one"))
+    _one_of(cfg, "TEST.SOFT_NMS.METHOD", ("linear", "gaussian"))
     for name, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
@@ -244,12 +246,6 @@ def _check_heads(cfg: CfgNode) -> None:
 def _check_parts(cfg: CfgNode) -> None:
     """Raise ValueError where a branch is asked for beside a model that has none."""
     branches = ("MASK_ON", "KEYPOINT_ON", "CASCADE_ON")
-    views = (cfg.TEST.BBOX_AUG, cfg.TEST.MASK_AUG, cfg.TEST.KPS_AUG)
-    if cfg.MODEL.RPN_ONLY and any(section.ENABLED for section in views):
-        raise ValueError(
-            "TEST.BBOX_AUG, TEST.MASK_AUG and TEST.KPS_AUG join detections, of which there are "
-            "none with MODEL.RPN_ONLY; ENABLED or that must be False"
-        )
     for alone, others in (("RPN_ONLY", (*branches, "RETINANET_ON")), ("RETINANET_ON", branches)):
         wanted = [f"MODEL.{key}" for key in others if cfg.MODEL[key]]
         if cfg.MODEL[alone] and wanted:
@@ -257,12 +253,6 @@ def _check_parts(cfg: CfgNode) -> None:
                 f"MODEL.{alone} is a model without RoI heads, so that {' and '.join(wanted)} must "
                 "be False"
             )
-
-
-def _check_soft_nms(cfg: CfgNode) -> None:
-    _one_of(cfg, "TEST.SOFT_NMS.METHOD", ("linear", "gaussian"))
-    if cfg.TEST.SOFT_NMS.SIGMA <= 0:
-        raise ValueError(f"TEST.SOFT_NMS.SIGMA must be positive; got {cfg.TEST.SOFT_NMS.SIGMA}")
 
 
 def _check_keypoints(cfg: CfgNode) -> None:

@@ -26,6 +26,14 @@ def test_a_config_without_pyramid_freezes(fresh_cfg):
     freeze(fresh_cfg)
 
 
+def test_a_config_with_all_augmentations_freezes(fresh_cfg):
+    fresh_cfg.MODEL.MASK_ON = fresh_cfg.MODEL.KEYPOINT_ON = True
+    for name in ("BBOX_AUG", "MASK_AUG", "KPS_AUG"):
+        fresh_cfg.TEST[name].ENABLED = True
+        fresh_cfg.TEST[name].SCALES = ()
+    freeze(fresh_cfg)
+
+
 def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
     fresh_cfg.DISPLAY_ITER = 0
     with pytest.raises(ValueError, match="DISPLAY_ITER"):
@@ -162,9 +170,23 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
         (["KRCNN.SCORE_METHOD", "logit"], "KRCNN.SCORE_METHOD must be one of probability, one"),
         (["KRCNN.NORM", "ln"], "KRCNN.NORM must be one of none, freeze, bn"),
         (
-            ["MODEL.RPN_ONLY", "True", "TEST.KPS_AUG.ENABLED", "True"],
-            "TEST.KPS_AUG join detections, of which there are none with MODEL.RPN_ONLY",
+            ["MODEL.RPN_ONLY", "True", "TEST.BBOX_AUG.ENABLED", "True"],
+            "TEST.BBOX_AUG.ENABLED is for detections, of which there are none with MODEL.RPN_ONLY",
         ),
+        (
+            ["MODEL.RPN_ONLY", "True", "TEST.SOFT_NMS.ENABLED", "True"],
+            "TEST.SOFT_NMS.ENABLED is for detections, of which there are none with MODEL.RPN_ONLY",
+        ),
+        (
+            ["TEST.MASK_AUG.ENABLED", "True"],
+            "TEST.MASK_AUG.ENABLED is for a branch that the model lacks; give MODEL.MASK_ON True",
+        ),
+        (
+            ["MODEL.MASK_ON", "True", "TEST.KPS_AUG.ENABLED", "True"],
+            "TEST.KPS_AUG.ENABLED is for .* give MODEL.KEYPOINT_ON True, or TEST.KPS_AUG.ENABLED",
+        ),
+        (["TEST.BBOX_AUG.SCALES", "(400, 0)"], r"TEST.BBOX_AUG.SCALES must be .* got \(400, 0\)"),
+        (["TEST.MASK_AUG.SCALES", "-1"], r"TEST.MASK_AUG.SCALES must be positive; got \(-1,\)"),
         (["TEST.SOFT_NMS.METHOD", "hard"], "TEST.SOFT_NMS.METHOD must be one of linear, gaussian"),
         (["TEST.SOFT_NMS.SIGMA", "0"], "TEST.SOFT_NMS.SIGMA must be positive; got 0"),
         (["TEST.SOFT_NMS.SCORE_THRESH", "2"], r"TEST.SOFT_NMS.SCORE_THRESH must lie in \[0, 1\]"),
