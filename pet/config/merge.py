@@ -46,11 +46,12 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> list[tuple[str, Any, str]
         loaded = CfgNode.load_cfg(text)
     except Exception as error:
         raise ValueError(f"{path} is not a YAML file of sections and keys: {error}") from error
+    stands_alone = BASE_KEY not in loaded
     base = loaded.pop(BASE_KEY, None)
     triples = [(key, value, str(path)) for key, value in _flatten(loaded)]
-    if base is None:
+    if stands_alone:
         return triples
-    if not isinstance(base, str):
+    if not isinstance(base, str) or not base:
         raise TypeError(f"{BASE_KEY} in {path} must be the path of a config file; got {base!r}")
     return _read_file(path.parent / base, (*above, path.resolve())) + triples
 

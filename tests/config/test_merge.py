@@ -279,11 +279,14 @@ def test_equal_names_in_different_sections_are_not_repeated(fresh_cfg, tmp_path)
 
 
 def test_a_file_stands_on_its_base_and_goes_before_it(fresh_cfg, tmp_path):
-    write(tmp_path, "SOLVER: {MAX_ITER: 7, BASE_LR: 0.5}\nTRAIN: {SCALES: [9]}\n", "low.yaml")
-    write(tmp_path, '_BASE_: "../low.yaml"\nSOLVER: {MAX_ITER: 8}\n', "sub/middle.yaml")
+    low = "SOLVER: {MAX_ITER: 7, BASE_LR: 0.5, STEPS: [1, 2, 3]}\nTRAIN: {SCALES: [9]}\n"
+    write(tmp_path, low, "low.yaml")
+    middle = '_BASE_: "../low.yaml"\nSOLVER: {MAX_ITER: 8, STEPS: [4]}\n'
+    write(tmp_path, middle, "sub/middle.yaml")
     top = write(tmp_path, '_BASE_: "sub/middle.yaml"\nTRAIN: {MAX_SIZE: 99}\n', "top.yaml")
     merge_cfg_from_file(top, fresh_cfg)
     assert (fresh_cfg.SOLVER.MAX_ITER, fresh_cfg.SOLVER.BASE_LR) == (8, 0.5)
+    assert fresh_cfg.SOLVER.STEPS == (4,)  # a list takes the place of the base's
     assert (fresh_cfg.TRAIN.SCALES, fresh_cfg.TRAIN.MAX_SIZE) == ((9,), 99)
     assert fresh_cfg.CKPT == "ckpts/top"
 
@@ -301,9 +304,10 @@ def test_bases_in_a_circle_are_refused(fresh_cfg, tmp_path):
         merge_cfg_from_file(tmp_path / "a.yaml", fresh_cfg)
 
 
-def test_a_base_is_a_path(fresh_cfg, tmp_path):
-    with pytest.raises(TypeError, match=r"_BASE_ in .* must be the path of a config file; got 5"):
-        merge_cfg_from_file(write(tmp_path, "_BASE_: 5\n"), fresh_cfg)
+@pytest.mark.parametrize(("said", "got"), [("5", "5"), ("", "None"), ('""', "''")])
+def test_a_base_is_a_path(fresh_cfg, tmp_path, said, got):
+    with pytest.raises(TypeError, match=rf"_BASE_ in .* must be the path of .*; got {got}"):
+        merge_cfg_from_file(write(tmp_path, f"_BASE_: {said}\n"), fresh_cfg)
 
 
 def test_an_error_in_a_base_names_the_base_and_changes_nothing(fresh_cfg, tmp_path):
