@@ -129,15 +129,19 @@ def with_augmentation(
 ) -> nn.Module:
     """Return ``model`` or, where ``TEST.BBOX_AUG``, ``MASK_AUG`` or ``KPS_AUG`` is on, it in views.
 
-    ``keypoint_layout`` says which keypoints change places in a mirrored image; raises ValueError
-    where that is needed and not known.
+    ``keypoint_layout`` says which keypoints change places in a mirrored image. Raises ValueError
+    where that is needed and not known, and where ``model`` is none of Pet's.
     """
     box = cfg.TEST.BBOX_AUG
     mask = cfg.TEST.MASK_AUG
     points = cfg.TEST.KPS_AUG
     if not (box.ENABLED or mask.ENABLED or points.ENABLED):
         return model
-    assert isinstance(model, Generalized_RCNN)
+    if not isinstance(model, Generalized_RCNN):
+        raise ValueError(
+            "TEST.BBOX_AUG, TEST.MASK_AUG and TEST.KPS_AUG need MODEL.TYPE generalized_rcnn; got "
+            f"{cfg.MODEL.TYPE}; give ENABLED False"
+        )
     base = View(cfg.TEST.SCALE, cfg.TEST.MAX_SIZE)
     box_views = mask_views = keypoint_views = [base]
     if box.ENABLED:

@@ -47,6 +47,11 @@ def test_without_augmentation_the_model_is_as_it_was():
     assert with_augmentation(model, cfg) is model
 
 
+def test_a_model_of_ones_own_has_no_augmentation():
+    with pytest.raises(ValueError, match=r"TEST\.BBOX_AUG.* MODEL\.TYPE .*generalized_rcnn"):
+        with_augmentation(torch.nn.Identity(), aug_cfg(BBOX__ENABLED=True))
+
+
 @torch.inference_mode()
 def test_one_view_gives_what_the_model_gives():
     plain, cfg = aug_cfg(), aug_cfg(BBOX__ENABLED=True, BBOX__SCALES=(), BBOX__H_FLIP=False)
