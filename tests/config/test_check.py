@@ -118,6 +118,10 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
         ),
         (["MODEL.BATCH_NORM", "none"], "MODEL.BATCH_NORM must be one of freeze, bn, syncbn, gn"),
         (["FPN.NORM", "ln"], "FPN.NORM must be one of none, freeze, bn, syncbn, gn; got 'ln'"),
+        (
+            ["FAST_RCNN.NORM", "gn"],
+            "FAST_RCNN.NORM gn is .* roi_2mlp_head has none .*xconv1fc_head",
+        ),
         (["RPN.ANCHOR_SIZES", "(32, 64)"], "RPN.ANCHOR_SIZES .* one size for each of the 5"),
         (["RPN.ASPECT_RATIOS", "()"], "RPN.ASPECT_RATIOS must be positive"),
         (["RPN.ANCHOR_SIZES", "(0, 1, 2, 3, 4)"], "RPN.ANCHOR_SIZES and .* must be positive"),
