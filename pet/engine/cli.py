@@ -17,6 +17,7 @@ _USERS_ERRORS = (
     KeyError,
     TypeError,
     FloatingPointError,
+    ImportError,
     OSError,
 )
 _FILE_ERRORS = (
@@ -79,9 +80,9 @@ def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
 def run_tool(main: Callable[[], None]) -> None:
     """Run the ``main`` of a tool; what its user did wrong ends it with one line and status 2.
 
-    That is a ValueError, KeyError, TypeError, FloatingPointError or OSError which Pet itself
-    raised, and any path that is missing, forbidden, or in the way. Every other error is a bug and
-    keeps its traceback, and with PET_TRACEBACK=1 in the environment all do.
+    That is a ValueError, KeyError, TypeError, FloatingPointError, ImportError or OSError which Pet
+    itself raised, and any path that is missing, forbidden, or in the way. Every other error is a
+    bug and keeps its traceback, and with PET_TRACEBACK=1 in the environment all do.
     """
     try:
         main()

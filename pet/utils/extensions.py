@@ -15,15 +15,15 @@ def import_extensions(names: Iterable[str]) -> None:
     """Import each of ``names``: a ``.py`` file, or a module by its dotted name.
 
     The folder of a file joins the import path, so that processes started later find it by its
-    name. Raises FileNotFoundError, or ValueError where a file's name is another module's; what the
-    file itself raises passes through.
+    name. Raises FileNotFoundError, ImportError for an unknown module, or ValueError where a file's
+    name is another module's; what the file itself raises passes through.
     """
     names = [str(name) for name in names]
     for name in names:
         if name.endswith(".py"):
             _import_file(Path(name).expanduser().absolute())
         else:
-            importlib.import_module(name)
+            _import_module(name)
     known = [name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name]
     added = [str(Path(n).expanduser().absolute()) if n.endswith(".py") else n for n in names]
     if added:
@@ -33,6 +33,17 @@ def import_extensions(names: Iterable[str]) -> None:
 def import_inherited_extensions() -> None:
     """Import what the process that started this one had imported."""
     import_extensions(name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name)
+
+
+def _import_module(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise ImportError(
+                f"there is no module {error.name} to import; install it, or give a file, NAME.py"
+            ) from None
+        raise  # a module that this one imports
 
 
 def _import_file(path: Path) -> None:

@@ -10,6 +10,7 @@ from pet.data.image_file import read_image
 from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.launch import ChildError
 from pet.engine.logging_setup import setup_logging
+from pet.modeling.backbones import timm_backbone
 
 
 def one_line_of(capsys, main) -> str:
@@ -44,6 +45,13 @@ def test_what_the_user_did_wrong_is_one_line(capsys, fresh_cfg, tmp_path):
     assert "SOLVER.BASE_LR must be" in one_line_of(capsys, lambda: freeze(fresh_cfg))
     assert "no image file" in one_line_of(capsys, lambda: read_image(tmp_path / "a.jpg"))
     assert "a.jpg" in one_line_of(capsys, (tmp_path / "a.jpg").read_bytes)
+
+
+def test_a_package_that_is_not_there_is_one_line(capsys, fresh_cfg, monkeypatch):
+    monkeypatch.setattr(timm_backbone, "_timm", None)
+    fresh_cfg.MODEL.CONV_BODY = "timm/resnet18"
+    message = one_line_of(capsys, lambda: timm_backbone.timm_backbone(fresh_cfg))
+    assert "pip install timm" in message
 
 
 def test_what_lies_in_the_way_is_one_line(capsys, tmp_path):

@@ -38,6 +38,19 @@ def test_a_missing_file_is_named(tmp_path):
         import_extensions([str(tmp_path / "none.py")])
 
 
+@pytest.mark.parametrize("name", ["pet_no_module", "pet_no_module.parts", "json.pet_no_module"])
+def test_a_missing_module_is_named(name):
+    with pytest.raises(ImportError, match=r"no module .*pet_no_module.* to import; install it"):
+        import_extensions([name])
+
+
+def test_what_a_module_lacks_itself_passes_through(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "pet_parts_d.py").write_text("import pet_no_module\n")
+    with pytest.raises(ModuleNotFoundError, match="No module named 'pet_no_module'"):
+        import_extensions(["pet_parts_d"])
+
+
 @pytest.mark.parametrize("name", ["json.py", "my-parts.py"])
 def test_a_name_that_cannot_be_imported_is_refused(tmp_path, name):
     (tmp_path / name).write_text("")
