@@ -160,7 +160,11 @@ def _describe_mismatches(report: LoadReport, key: str, strict: bool) -> str:
             "the number of classes differs: the file is for another data set"
             + (known if report.class_names else "")
         )
-    if strict:
+    if strict and (report.missing or report.skipped):
+        lines.append(f"not in the file: {group_keys(report.missing, names=0)}")
+        lines.append(f"not in the model: {group_keys(report.skipped, names=0)}")
+        lines.append("test with the config that the weights were trained with")
+    elif strict:
         lines.append(
             "MODEL.NUM_CLASSES (with the background), the data set and the sizes of the heads must "
             "be those that the weights were trained with"

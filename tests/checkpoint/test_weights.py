@@ -176,6 +176,16 @@ def test_testing_wants_every_key(tmp_path):
     assert "left at their start: Fast_RCNN (1): Fast_RCNN.bbox_pred.bias" in str(caught.value)
 
 
+def test_testing_another_model_names_its_parts_and_not_the_classes(tmp_path):
+    state = SmallModel(classes=5).state_dict() | {"Mask_RCNN.deconv.weight": torch.zeros(1)}
+    del state["Fast_RCNN.bbox_pred.bias"]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="does not fit the model") as caught:
+        load_weights(SmallModel(), tmp_path / "w.pth", strict=True)
+    assert "not in the file: Fast_RCNN (1)\nnot in the model: Mask_RCNN (1)" in str(caught.value)
+    assert str(caught.value).endswith("test with the config that the weights were trained with")
+
+
 def test_nothing_in_common(tmp_path):
     torch.save({"Conv_Body.stem.weight": torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"nothing in .*TRAIN\.WEIGHTS.* is in the model"):
