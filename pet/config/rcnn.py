@@ -1,4 +1,4 @@
-"""The keys of the R-CNN family: trunk, FPN, RPN, Fast R-CNN and Mask R-CNN.
+"""The keys of the R-CNN family: trunk, pyramid, RPN, the branches on RoIs, and RetinaNet.
 
 Each key is described above its default: meaning, unit, choices and source.
 """
@@ -61,7 +61,8 @@ def add_rcnn_cfg(node: CfgNode) -> None:
     node.BACKBONE.DCN_VERSION = 1
 
     node.FPN = CfgNode()
-    # Whether a feature pyramid (Lin et al. 2017) stands on the trunk. False uses res5 alone.
+    # Whether a feature pyramid (Lin et al. 2017) stands on the trunk. False uses its last stage
+    # alone.
     node.FPN.FPN_ON = True
     # Registered pyramid: "fpn" (P2 .. P6) or "fpn_p6p7" (P3 .. P7, for RetinaNet).
     node.FPN.BODY = "fpn"
@@ -89,7 +90,7 @@ def add_rcnn_cfg(node: CfgNode) -> None:
 def _add_rpn_keys(node: CfgNode) -> None:
     node.RPN = CfgNode()
     # Stride of each level with anchors, in pixels of the network input, finest first. With the
-    # pyramid: (4, 8, 16, 32, 64); on res5 alone: (32,).
+    # pyramid: (4, 8, 16, 32, 64); on res5 alone: (32,), or (16,) dilated; on res4 alone: (16,).
     node.RPN.ANCHOR_STRIDE = (4, 8, 16, 32, 64)
     # Square roots of the anchor areas, in pixels: one for each level, or, on a single level, all.
     # Source: FPN, section 4.1.
@@ -227,7 +228,7 @@ def _add_keypoint_rcnn_keys(node: CfgNode) -> None:
     node.KRCNN.NUM_CONVS = 8
     # Their channels.
     node.KRCNN.CONV_DIM = 512
-    # Norm behind each of these convolutions: as FPN.NORM.
+    # As MRCNN.NORM.
     node.KRCNN.NORM = "none"
     # As FAST_RCNN.ROI_XFORM_METHOD.
     node.KRCNN.ROI_XFORM_METHOD = "ROIAlign"
