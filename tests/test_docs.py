@@ -46,16 +46,21 @@ def test_config_keys_exist(page):
     assert {key for key in named if not key.startswith("DATASETS.")} <= known
 
 
+def anchors(path: Path) -> set[str]:
+    text = _BLOCK.sub("", path.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", _PAGES)
 def test_links_lead_somewhere(page):
-    text = _BLOCK.sub("", read(page))
-    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-    for link in re.findall(r"\]\(([^)]+)\)", text):
-        if link.startswith("#"):
-            assert link[1:] in anchors
-        elif not link.startswith("http"):
-            assert ((_ROOT / page).parent / link).exists(), link
+    for link in re.findall(r"\]\(([^)]+)\)", _BLOCK.sub("", read(page))):
+        if link.startswith("http"):
+            continue
+        file, _, anchor = link.partition("#")
+        path = (_ROOT / page).parent / file if file else _ROOT / page
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path), link
 
 
 def test_both_tutorials_show_the_same_commands():
