@@ -7,7 +7,13 @@ import torch
 
 from pet.checkpoint.coco_classes import BY_CATEGORY_ID, CONTIGUOUS
 from pet.checkpoint.imported import import_weights
-from tests.checkpoint.foreign_states import caffe2_trunk, filled, small_detectron2_detector
+from tests.checkpoint.foreign_states import (
+    caffe2_trunk,
+    detectron2_detector,
+    detectron2_keypoint_head,
+    filled,
+    small_detectron2_detector,
+)
 from tests.checkpoint.small_model import SmallModel
 
 
@@ -32,6 +38,17 @@ def test_a_file_of_the_model_zoo(tmp_path):
     assert weights.no_place == ()
     assert weights.expects["INPUT.CHANNEL_ORDER"] == "BGR"
     assert weights.class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("points", "class_names"), [(17, ("person",)), (5, ())], ids=["coco", "others"]
+)
+def test_the_class_of_a_keypoint_model(tmp_path, points, class_names):
+    shapes = detectron2_detector((1, 1, 1, 1), 1, 1, masks=False)
+    shapes |= detectron2_keypoint_head(dim=4, width=6, points=points)
+    weights = import_weights(write_pickle(tmp_path / "w.pkl", shapes))
+    assert weights.class_names == class_names
+    assert (weights.keypoints is None) == (points != 17)
 
 
 def test_what_is_needed_concerns_the_weights_that_are_there(tmp_path):

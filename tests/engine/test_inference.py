@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pet.engine import inference
 from pet.engine.inference import _device_of, run_test
 from pet.engine.logging_setup import close_logging
 from pet.modeling.build import build_model
 from pet.utils.seed import seed_all
+from pet.visualization.draw import draw_detections
 from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
 
 
@@ -119,13 +121,21 @@ def test_a_data_set_of_other_class_names_is_warned_of(folder):
     assert "the weights were trained for other classes than those of shapes_val: 'a' is" in log
 
 
-def test_proposals_are_scored_by_their_recall(folder):
+def test_proposals_are_scored_by_their_recall(folder, monkeypatch):
     changes = {"MODEL__RPN_ONLY": True, "MODEL__MASK_ON": False, "RPN__POST_NMS_TOP_N_TEST": 200}
     file = folder / "run" / "model_latest.pth"
     torch.save(
         build_model(cfg=tiny_cfg(folder, MODEL__NUM_CLASSES=6, **changes)).state_dict(), file
     )
+    named = []
+
+    def draw(image, detections, names, *rest):
+        named.append(names)
+        return draw_detections(image, detections, names, *rest)
+
+    monkeypatch.setattr(inference, "draw_detections", draw)
     run_test(tiny_cfg(folder, VIS__ENABLED=True, VIS__MAX_IMAGES=1, **changes))
+    assert named == [("object",)]  # and not the first class of the data set
     records = json.loads(results(folder, "bbox"))
     assert {record["category_id"] for record in records} == {1}
     assert all(0 < record["score"] < 1 for record in records)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pet.config import default_cfg
+from pet.engine import inference
 from pet.engine.inference import run_test
 from pet.engine.logging_setup import close_logging
 from pet.engine.predict_files import predict_files
@@ -94,8 +95,9 @@ def test_from_training_to_scores(folder):
     assert detection["keypoints"] == pytest.approx(found.flatten().tolist(), abs=1e-3)
 
 
-def test_sigmas_are_asked_for_before_anything_is_tested(folder):
+def test_sigmas_are_asked_for_before_anything_is_tested(folder, monkeypatch):
     run_training("tiny.yaml", keypoint_cfg(folder, SOLVER__MAX_ITER=1))
+    monkeypatch.setattr(inference, "build_model", None)  # to be called is an error
     with pytest.raises(ValueError, match=r"each of the 3 points .*KRCNN\.SIGMAS has 17"):
         run_test(keypoint_cfg(folder, KRCNN__SIGMAS=default_cfg().KRCNN.SIGMAS))
 

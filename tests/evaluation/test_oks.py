@@ -89,6 +89,11 @@ def test_points_that_are_not_labelled_do_not_count(score):
     assert score(truth, records)["keypoints"].AP == ONE
 
 
+def test_an_object_with_hidden_points_alone_counts(score):
+    truth = [person(1, 1, [20, 20, 1, 50, 50, 1])]
+    assert score(truth, [found(1, [20, 20, 1, 50, 50, 1], 0.9)])["keypoints"].AP == ONE
+
+
 def test_the_figures_are_pycocotools(score, tmp_path):
     rng = np.random.default_rng(0)
     truth, records = [], []
