@@ -3,14 +3,17 @@
     python tools/benchmark/benchmark.py infer \\
         --cfg cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml DATA_DIR data/coco
 
-The works are infer, train and loader. The name of the YAML is that of torchvision's model. Weights
-are random, so nothing is downloaded.
+The works are infer, train and loader, and growth: how the cost of a step grows with the batch, the
+size of the images, their objects, the classes and the loader processes, on drawn data. The name of
+the YAML is that of torchvision's model. Weights are random, so nothing is downloaded.
 """
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
+from pet.benchmark.growth import AXES, measure_growth, plot_growth
 from pet.benchmark.report import Report, format_report, write_report
 from pet.benchmark.run import Plan, run_infer, run_loader, run_train
 from pet.benchmark.setting import Setting, parse_opts
@@ -20,6 +23,9 @@ from pet.engine.cli import positive_int, run_tool
 def main() -> None:
     """Parse the command line, run the benchmark, print its table."""
     args = _parser().parse_args()
+    if args.work == "growth":
+        _grow(args)
+        return
     is_train = args.work != "infer"
     opts = parse_opts(args.opts)
     setting = Setting(args.cfg, opts, args.images, args.batch_size, args.workers, is_train)
@@ -38,15 +44,25 @@ def _run(args: argparse.Namespace, setting: Setting, plan: Plan) -> Report:
     return run_infer(setting, plan, args.precision)
 
 
+def _grow(args: argparse.Namespace) -> None:
+    opts = parse_opts(args.opts)
+    for axis in args.axes:
+        points = measure_growth(axis, args.cfg, opts, args.rounds)
+        plot_growth(axis, points, Path(args.out, f"growth_{axis}.png"))
+    print(f"the plots are in {args.out}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure Pet beside torchvision.")
     works = parser.add_subparsers(dest="work", required=True)
     infer = works.add_parser("infer", help="testing: image file -> RLE masks")
     train = works.add_parser("train", help="training: image files -> updated weights")
     load = works.add_parser("loader", help="training data: image files -> batches")
-    for work in (infer, train, load):
+    growth = works.add_parser("growth", help="how the cost of a training step grows")
+    for work in (infer, train, load, growth):
         work.add_argument("--cfg", required=True, metavar="FILE", help="in cfgs/rcnn/torchvision/")
         work.add_argument("--rounds", type=positive_int, default=5, help="measured rounds")
+    for work in (infer, train, load):
         work.add_argument("--json", metavar="FILE", help="write the results there as well")
         work.add_argument("--images", type=positive_int, default=8, help="images of the data set")
         work.add_argument("--batch-size", type=positive_int, default=1 if work is infer else 2)
@@ -59,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     train.add_argument("--steps", type=positive_int, default=2, help="steps of a round")
     load.add_argument("--batches", type=positive_int, default=20, help="batches of a round")
-    for work in (infer, train, load):
+    growth.add_argument("--axes", nargs="+", choices=tuple(AXES), default=list(AXES))
+    growth.add_argument("--out", default="growth", metavar="FOLDER", help="where the plots go")
+    for work in (infer, train, load, growth):
         work.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     return parser
 
