@@ -9,6 +9,7 @@ from pet.benchmark.measure import Work, measure
 from pet.benchmark.memory import peak_memory
 from pet.benchmark.report import Report, make_rows
 from pet.benchmark.setting import Setting
+from pet.benchmark.waits import count_waits
 from pet.utils.env import describe_env
 
 # A function and its arguments, which give the work of a side.
@@ -110,6 +111,10 @@ def _run(
         memory = {name: peak_memory(device, twice, *maker) for name, maker in makers.items()}
     sides = {name: make(*args) for name, (make, *args) in makers.items()}
     seconds = measure(sides, plan.rounds, device)
+    if device.type == "cuda":
+        waits = [f"{name} {count_waits(work) / units:.1f}" for name, work in sides.items()]
+        line = f"waits for the device, for each {report.unit}: {', '.join(waits)}"
+        report = replace(report, agreement=(*report.agreement, line))
     references = [name for name in makers if name.startswith("torchvision")]
     return replace(report, rows=make_rows(seconds, units, references, memory))
 

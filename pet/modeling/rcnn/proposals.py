@@ -62,7 +62,8 @@ def _select_of_image(
 ) -> tuple[Tensor, Tensor]:
     """Return the proposals (n, 4) of one image from its T candidates, and their logits (n,)."""
     valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
-    boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
+    index = torch.nonzero(valid).squeeze(1)  # one wait for the device, not one for each tensor
+    boxes, scores, levels = boxes[index], scores[index], levels[index]
     keep = nms_by_group(boxes, scores, levels, rule.nms_thresh)[: rule.post_nms_top_n]
     return boxes[keep], scores[keep]
 
