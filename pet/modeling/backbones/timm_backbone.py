@@ -97,7 +97,7 @@ def timm_backbone(cfg: CfgNode = cfg) -> TimmBackbone:
             "timm.list_models() names all"
         )
     _check(cfg)
-    net = _timm.create_model(name, features_only=True, feature_cls="getter")
+    net = _create(name)
     levels = net.feature_info.get_dicts()
     strides = [level["reduction"] for level in levels]
     if strides[-4:] != _STRIDES:
@@ -117,6 +117,17 @@ def timm_backbone(cfg: CfgNode = cfg) -> TimmBackbone:
         )
     dims = [level["num_chs"] for level in levels]
     return TimmBackbone(body, net.out_indices[-4:], dims[-4:], freeze_to)
+
+
+def _create(name: str) -> Any:
+    """Return the model of timm and its maps; a Swin, which is built for one size, for any."""
+    net = _timm.create_model(name, features_only=True, feature_cls="getter")
+    is_for_one_size = getattr(getattr(net.model, "patch_embed", None), "strict_img_size", False)
+    if is_for_one_size and name.startswith("swin"):
+        net = _timm.create_model(
+            name, features_only=True, feature_cls="getter", strict_img_size=False
+        )
+    return net
 
 
 def _check(cfg: CfgNode) -> None:

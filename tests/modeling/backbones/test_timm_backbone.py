@@ -77,6 +77,17 @@ def test_no_map_of_stride_2_nothing_to_freeze_up_to_it(fresh_cfg):
     assert all(parameter.requires_grad for parameter in trunk.parameters())
 
 
+def test_a_model_built_for_one_size_takes_others(fresh_cfg):
+    """Swin's windows are made for 224 x 224 pixels, unless timm is told otherwise."""
+    trunk = build(fresh_cfg, "timm/swin_tiny_patch4_window7_224")
+    with torch.no_grad():
+        maps = trunk(torch.randn(1, 3, 64, 96))
+    sides = [(16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [m.shape[1:] for m in maps] == [
+        (dim, *side) for dim, side in zip(trunk.dim_out, sides, strict=True)
+    ]
+
+
 def test_synchronised_norms(fresh_cfg):
     trunk = build(fresh_cfg, norm="syncbn").train()
     assert [m for m in trunk.modules() if isinstance(m, nn.SyncBatchNorm)]
