@@ -9,18 +9,21 @@ from torch import Tensor
 
 from .base import RESNET_KEY, Converted, rename
 
-#: The first convolution of a family of models, and how the names in its first stage begin.
+#: How the names in the stem and in the first stage of a family of models begin.
 _STEMS = (
-    ("conv_stem.weight", "blocks.0."),  # EfficientNet, MobileNet
-    ("conv1.weight", "layer1.0."),  # ResNet and its relatives
-    ("conv1.0.weight", "layer1.0."),
-    ("stem.0.weight", "stages.0."),  # ConvNeXt
-    ("stem.conv.weight", "s1.b1."),  # RegNet
-    ("patch_embed.proj.weight", "layers.0."),  # Swin
-    ("patch_embed.proj.weight", "stages.0."),  # PVT
+    ("conv_stem.", "blocks.0."),  # EfficientNet, MobileNet
+    ("conv1.", "layer1.0."),  # ResNet and its relatives, HRNet
+    ("stem.", "stages.0."),  # ConvNeXt, CSPNet, EfficientViT, FastViT, MobileViT, RepVGG, VovNet
+    ("stem.", "s1.b1."),  # RegNet
+    ("patch_embed.", "layers.0."),  # Swin
+    ("patch_embed.", "stages.0."),  # PVT
+    ("base_layer.", "level2."),  # DLA
+    ("features.conv0.", "features.denseblock1."),  # DenseNet
 )
 #: The classifier, and what stands between it and the last map.
-_NOT_NEEDED = r"(?:classifier|fc|head|conv_head|bn2|norm)\..*"
+_NOT_NEEDED = r"(?:classifier|fc|head|conv_head|norm_head|norm)\..*"
+#: The norm of EfficientNet's convolution "conv_head"; elsewhere, as in HRNet, it is in the stem.
+_HEAD_NORM = r"bn2\..*"
 
 
 class TimmImporter:
@@ -35,12 +38,15 @@ class TimmImporter:
         A plain ResNet has the same names here as in torchvision.
         """
         return not all(map(RESNET_KEY.fullmatch, state)) and any(
-            stem in state and any(key.startswith(stage) for key in state) for stem, stage in _STEMS
+            all(any(key.startswith(prefix) for key in state) for prefix in prefixes)
+            for prefixes in _STEMS
         )
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` with all keys but the classifier's under ``Conv_Body.``."""
-        return rename(state, lambda key: f"Conv_Body.{key}", _NOT_NEEDED)
+        has_head = "conv_head.weight" in state
+        not_needed = f"{_NOT_NEEDED}|{_HEAD_NORM}" if has_head else _NOT_NEEDED
+        return rename(state, lambda key: f"Conv_Body.{key}", not_needed)
 
 
 #: Blocks of each stage of EfficientNet-Lite0.

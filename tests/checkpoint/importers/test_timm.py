@@ -46,7 +46,12 @@ def test_a_model_of_timm_fills_the_trunk(name, norm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenetv3_small_050", "convnext_atto", "regnety_002", "resnet18d", "pvt_v2_b0"]
+    "name",
+    [
+        *("mobilenetv3_small_050", "convnext_atto", "regnety_002", "resnet18d", "pvt_v2_b0"),
+        *("cspdarknet53", "densenet121", "dla34", "efficientvit_b0", "fastvit_t8"),
+        *("mobilevit_xxs", "repvgg_a0", "resnetv2_50", "vovnet39a"),
+    ],
 )
 def test_families_are_known_by_their_stems(name):
     with torch.device("meta"):
@@ -57,6 +62,15 @@ def test_families_are_known_by_their_stems(name):
     assert set(converted.state) == {
         f"Conv_Body.{k}" for k in state if k not in converted.not_needed
     }
+
+
+@pytest.mark.parametrize(("name", "is_needed"), [("hrnet_w18_small", True), ("tinynet_e", False)])
+def test_the_second_norm_is_of_the_stem_or_of_the_head(name, is_needed):
+    with torch.device("meta"):
+        state = timm.create_model(name).state_dict()
+    converted = find_importer(state).convert(state)
+    assert "bn2.running_mean" in state
+    assert ("Conv_Body.bn2.running_mean" in converted.state) == is_needed
 
 
 # EfficientNet-Lite0 ------------------------------------------------------------------------------
