@@ -65,11 +65,7 @@ class AugmentedDetector(nn.Module):
         """Return the detections of one image, (H, W, 3) uint8 BGR."""
         size = (image.shape[0], image.shape[1])
         found = [self._boxes(image, view).resized(size) for view in self.box_views]
-        boxes = torch.cat([per_view.boxes for per_view in found])
-        scores = torch.cat([per_view.scores for per_view in found])
-        labels = torch.cat([per_view.labels for per_view in found])
-        keep, scores = suppress(boxes, scores, labels, self.rule)
-        merged = Detections(boxes[keep], scores, labels[keep], size)
+        merged = found[0] if len(found) == 1 else self._join(found)
         if self.model.Mask_RCNN is not None:
             masks = [self._masks(image, view, merged) for view in self.mask_views]
             merged = replace(
@@ -80,6 +76,14 @@ class AugmentedDetector(nn.Module):
         if self.model.Keypoint_RCNN is not None:
             merged = replace(merged, keypoints=self._keypoints(image, merged))
         return merged
+
+    def _join(self, found: Sequence[Detections]) -> Detections:
+        """Return those of the boxes of several views that NMS leaves of all together."""
+        boxes = torch.cat([per_view.boxes for per_view in found])
+        scores = torch.cat([per_view.scores for per_view in found])
+        labels = torch.cat([per_view.labels for per_view in found])
+        keep, scores = suppress(boxes, scores, labels, self.rule)
+        return Detections(boxes[keep], scores, labels[keep], found[0].size)
 
     def _boxes(self, image: np.ndarray, view: View) -> Detections:
         """Return the detections in a view, in its pixels, but not mirrored any more."""

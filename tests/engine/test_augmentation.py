@@ -66,6 +66,21 @@ def test_one_view_gives_what_the_model_gives():
 
 
 @torch.inference_mode()
+def test_views_for_masks_alone_leave_the_boxes_as_they_were():
+    """A second round of soft NMS would lower their scores once more."""
+    cfg = aug_cfg(MASK__ENABLED=True, MASK__SCALES=())
+    cfg.defrost()
+    cfg.TEST.SOFT_NMS.ENABLED, cfg.TEST.SOFT_NMS.METHOD = True, "gaussian"
+    freeze(cfg)
+    model = model_of(cfg)
+    [wanted] = model(make_test_batch([picture()], cfg, (cfg.TEST.SCALE, cfg.TEST.MAX_SIZE)))
+    wanted = wanted.resized(SIZE)
+    [found] = with_augmentation(model, cfg)(originals(cfg, picture()))
+    assert len(found) and torch.equal(found.scores, wanted.scores)
+    torch.testing.assert_close(found.boxes, wanted.boxes)
+
+
+@torch.inference_mode()
 def test_a_mirrored_image_gives_the_mirrored_detections():
     """Both see the same two pictures, in the other order."""
     cfg = aug_cfg(
