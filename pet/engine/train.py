@@ -196,5 +196,10 @@ def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
 def _parallel(model: nn.Module, device: torch.device) -> nn.Module:
     if not comm.is_distributed():
         return model
+    if device.type == "cpu" and any(isinstance(m, nn.SyncBatchNorm) for m in model.modules()):
+        raise ValueError(
+            'norms over all processes ("syncbn", for MODEL.BATCH_NORM, FPN.NORM and those of the '
+            "heads) need a GPU for each process; on the CPU give bn, or train in one process"
+        )
     device_ids = [device] if device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=device_ids)

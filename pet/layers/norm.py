@@ -44,7 +44,7 @@ def scale_and_shift(norm: FrozenBatchNorm2d | _BatchNorm) -> tuple[Tensor, Tenso
 class SyncBatchNorm2d(nn.SyncBatchNorm):
     """Batch normalisation over the batches of all processes, as far as they have a GPU each.
 
-    On the CPU every process normalises by its own batch, as PyTorch cannot do more there.
+    On the CPU it normalises by the batch of its own process, as PyTorch cannot do more there.
     """
 
     def forward(self, x: Tensor) -> Tensor:

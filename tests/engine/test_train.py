@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.logging_setup import close_logging
@@ -143,6 +144,18 @@ def test_a_run_that_diverges_stops_with_a_reason(folder):
     cfg = tiny_cfg(folder, SOLVER__BASE_LR=1e12, SOLVER__MAX_ITER=8, SOLVER__WARM_UP_ITERS=0)
     with pytest.raises(FloatingPointError, match=r"SOLVER\.BASE_LR"):
         run_training("tiny.yaml", cfg)
+
+
+def test_norms_over_all_processes_need_gpus(folder):
+    cfg = tiny_cfg(folder)
+    cfg.defrost()
+    cfg.MODEL.BATCH_NORM = "syncbn"
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match=r'"syncbn".* on the CPU give bn, or train in one'):
+            run_training("tiny.yaml", cfg)
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_missing_weights_are_named_before_the_data_is_read(tmp_path):
