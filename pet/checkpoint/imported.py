@@ -66,10 +66,11 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
     )
 
 
-def count_classes(state: Mapping[str, Tensor]) -> int | None:
+def count_classes(state: Mapping[str, Tensor], background_output: bool = False) -> int | None:
     """Return the number of classes, with the background, that a detector's ``state`` is for.
 
-    By Pet's keys; None where it is no detector's, or one without classes.
+    By Pet's keys; None where it is no detector's, or one without classes. ``background_output`` as
+    ``RETINANET.BACKGROUND_OUTPUT``: it cannot be seen in a RetinaNet's weights.
     """
     for classifier in _CLASSIFIERS:
         if classifier in state:
@@ -78,7 +79,8 @@ def count_classes(state: Mapping[str, Tensor]) -> int | None:
     classes, boxes = (state.get(f"{head}.{layer}.bias") for layer in ("cls_logits", "bbox_pred"))
     if classes is None or boxes is None:
         return None
-    return len(classes) // (len(boxes) // 4) + 1  # of each anchor K outputs, and 4
+    outputs = len(classes) // (len(boxes) // 4)  # of each anchor, which has 4 for its box
+    return outputs if background_output else outputs + 1
 
 
 def count_keypoints(state: Mapping[str, Tensor]) -> int | None:
@@ -112,7 +114,7 @@ def _importer(state: Mapping[str, Tensor], path: str | Path, family: str) -> Imp
 
 def _coco_names(state: Mapping[str, Tensor], expects: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of COCO's classes where a published detector predicts as many."""
-    num_classes = count_classes(state)
+    num_classes = count_classes(state, bool(expects.get("RETINANET.BACKGROUND_OUTPUT")))
     if num_classes == 2 and _coco_keypoints(state, expects) is not None:
         return ("person",)
     if num_classes is None or "MODEL.CLASS_LABELS" not in expects:

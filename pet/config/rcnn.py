@@ -279,6 +279,9 @@ def _add_retinanet_keys(node: CfgNode) -> None:
     node.RETINANET.NORM = "none"
     # Score of all classes of all anchors at the start, in (0, 1). Source: section 4.1 of the paper.
     node.RETINANET.PRIOR_PROB = 0.01
+    # Whether there is an output for label 0 as well, which no object has (torchvision). It learns
+    # to find nothing; what it finds nevertheless is neither scored nor drawn.
+    node.RETINANET.BACKGROUND_OUTPUT = False
     # Square root of the area of each level's smallest anchors, in pixels, finest level first.
     node.RETINANET.ANCHOR_SIZES = (32, 64, 128, 256, 512)
     # Anchor sizes of a level: that of ANCHOR_SIZES times 2 ** (n / SCALES_PER_OCTAVE).
@@ -316,5 +319,7 @@ def _add_retinanet_keys(node: CfgNode) -> None:
     node.RETINANET.CLIP_BEFORE_NMS = True
     # IoU above which NMS drops the lower-scored of two detections of a class.
     node.RETINANET.NMS = 0.5
+    # Whether detections that are empty, once clipped, are dropped (not so in torchvision).
+    node.RETINANET.DROP_EMPTY = True
     # Most detections of an image.
     node.RETINANET.DETECTIONS_PER_IMG = 100

@@ -49,7 +49,7 @@ class Predictor:
         if self.cfg.MODEL.RPN_ONLY:
             self.cfg.MODEL.NUM_CLASSES = 2  # an object, whatever its class, and the background
         elif self.cfg.MODEL.NUM_CLASSES == -1:
-            self.cfg.MODEL.NUM_CLASSES = _count_classes(file)
+            self.cfg.MODEL.NUM_CLASSES = _count_classes(file, self.cfg)
         if self.cfg.MODEL.KEYPOINT_ON and self.cfg.KRCNN.NUM_KEYPOINTS == -1:
             self.cfg.KRCNN.NUM_KEYPOINTS = _count_keypoints(file)
         freeze(self.cfg)
@@ -133,10 +133,10 @@ def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
     return file
 
 
-def _count_classes(file: Path) -> int:
+def _count_classes(file: Path, cfg: CfgNode) -> int:
     """Return the number of classes, with the background, that the weights in ``file`` are for."""
     require_weights(file, "TEST.WEIGHTS")
-    count = count_classes(import_weights(file).state)
+    count = count_classes(import_weights(file).state, cfg.RETINANET.BACKGROUND_OUTPUT)
     if count is None:
         raise ValueError(
             f"{file} (TEST.WEIGHTS) does not say how many classes it is for, as it has no layer "

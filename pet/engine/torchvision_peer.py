@@ -99,20 +99,11 @@ def liven(peer: Peer, images: Sequence[np.ndarray]) -> None:
     peer(peer_images(images))
     for hook in hooks:
         hook.remove()
-    if is_retinanet(peer):
-        _silence_background(peer.head.classification_head)
 
 
 def is_retinanet(peer: Peer) -> bool:
     """Whether ``peer`` is a RetinaNet, without proposals and RoI heads."""
     return isinstance(peer, tv_detection.RetinaNet)
-
-
-def _silence_background(head: Peer) -> None:
-    """Let no anchor be of class 0, which no object has: trained models do not find it either."""
-    layer = head.cls_logits
-    layer.weight.unflatten(0, (-1, head.num_classes))[:, 0] = 0
-    layer.bias.unflatten(0, (-1, head.num_classes))[:, 0] = -100
 
 
 def _spreads(peer: Peer) -> list[tuple[nn.Module, float]]:

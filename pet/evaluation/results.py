@@ -46,11 +46,12 @@ def image_results(
     ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
     category ``category_ids[l - 1]``. Labels that stand for no class (``MODEL.CLASS_LABELS``
     category_id) are written like the others, under an id that no category has: what the model
-    found stays on record, and COCO's evaluation passes over it. ``keypoint_shift`` is subtracted
-    from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises ValueError where a box, a score
-    or a point is not a number.
+    found stays on record, and COCO's evaluation passes over it. Label 0 is left out.
+    ``keypoint_shift`` is subtracted from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises
+    ValueError where a box, a score or a point is not a number.
     """
     detections = detections.to("cpu")
+    detections = detections[detections.labels > 0]
     if not all(
         values is None or torch.isfinite(values).all()
         for values in (detections.boxes, detections.scores, detections.keypoints)

@@ -38,9 +38,9 @@ def make_optimizer(
     for group in groups:
         group["lr"] = base_lr * group["lr_factor"]
     if name == "SGD":
-        return SGD(groups, lr=base_lr, momentum=momentum)
+        return SGD(groups, lr=base_lr, momentum=momentum, fused=True)
     if name == "ADAMW":
-        return AdamW(groups, lr=base_lr)
+        return AdamW(groups, lr=base_lr, fused=True)
     raise ValueError(f"no optimizer named {name!r} (SOLVER.OPTIMIZER); choose from SGD, ADAMW")
 
 

@@ -19,13 +19,14 @@ class Detections:
 
     boxes: Tensor  # (N, 4) float32, xyxy, in pixels of an image of ``size``
     scores: Tensor  # (N,) float32, 0..1
-    labels: Tensor  # (N,) int64, 1..K
+    labels: Tensor  # (N,) int64, 1..K; 0 only by RETINANET.BACKGROUND_OUTPUT
     size: tuple[int, int]  # height, width of the image, in pixels
     mask_probs: Tensor | None = None  # (N, M, M) float32, 0..1, inside each box; None: no masks
     mask_paste: str = "pixel_centre"  # how they become pixels; see MRCNN.PASTE_METHOD
     # (N, P, 3) float32: x and y of P points in pixels, also outside the box, and a third value that
     # tells how sure they are; see KRCNN.SCORE_METHOD. None: no keypoints
     keypoints: Tensor | None = None
+    drop_empty: bool = True  # whether ``resized`` drops empty boxes; see RETINANET.DROP_EMPTY
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -63,14 +64,16 @@ class Detections:
     def resized(self, size: tuple[int, int]) -> "Detections":
         """Return the detections in pixels of the same image at ``size`` (height, width).
 
-        Those whose box is empty then, once clipped to the image, are dropped (Detectron2).
+        Those whose box is empty then, once clipped to the image, are dropped (Detectron2), but
+        where ``drop_empty`` is False.
         """
         ratio_y, ratio_x = size[0] / self.size[0], size[1] / self.size[1]
         boxes = clip_boxes(scale_boxes(self.boxes, ratio_x, ratio_y), size)
         keypoints = self.keypoints
         if keypoints is not None:
             keypoints = scale_keypoints(keypoints, ratio_x, ratio_y)
-        return replace(self, boxes=boxes, size=size, keypoints=keypoints)[valid_boxes(boxes)]
+        resized = replace(self, boxes=boxes, size=size, keypoints=keypoints)
+        return resized[valid_boxes(boxes)] if self.drop_empty else resized
 
     def mask_crops(self) -> Iterator[Crop]:
         """Yield each mask as the pixels of its box, at the resolution of the image, on the CPU.

@@ -64,13 +64,14 @@ def draw_detections(
     """Return a picture of the detections with a score of ``threshold`` or more.
 
     ``image`` (H, W, 3) uint8 BGR, in whose pixels the detections are; label l is
-    ``class_names[l - 1]``; ``skeleton`` holds the limbs between keypoints. The picture is larger
-    than a small image, and ``image`` is unchanged.
+    ``class_names[l - 1]``, and label 0 is not drawn; ``skeleton`` holds the limbs between
+    keypoints. The picture is larger than a small image, and ``image`` is unchanged.
     """
     assert image.shape[:2] == detections.size, (image.shape, detections.size)
     picture = _enlarged(image)
     detections = detections.to("cpu")
-    detections = detections[detections.scores >= threshold].resized(picture.shape[:2])
+    shown = (detections.scores >= threshold) & (detections.labels > 0)
+    detections = detections[shown].resized(picture.shape[:2])
     no_masks = (None,) * len(detections)
     masks = no_masks if detections.mask_probs is None else detections.mask_crops()
     instances = [

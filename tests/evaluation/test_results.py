@@ -65,6 +65,13 @@ def test_keypoint_records_are_worked_out_by_hand():
     assert as_they_are["keypoints"] == [1.5, 2.5, 0.123457, 10.0, 0.25, 1.0]
 
 
+def test_label_0_is_no_object():
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 5.0], [1.0, 1.0, 4.0, 5.0]])
+    found = Detections(boxes, torch.tensor([0.9, 0.8]), torch.tensor([0, 1]), (8, 8))
+    (record,) = image_results(1, found, [7, 9]).records["bbox"]
+    assert record["category_id"] == 7 and record["score"] == 0.8
+
+
 def test_no_detections_give_no_records():
     none = some_detections(0)
     assert image_results(1, none, (1, 2)).records == {"bbox": [], "segm": []}

@@ -84,6 +84,7 @@ def test_resizing_drops_what_is_empty_then():
         mask_probs=torch.arange(5.0)[:, None, None].expand(5, 2, 2) / 5,
         mask_paste="integer_box",
     )
+    assert replace(found, drop_empty=False).resized((60, 80)).labels.tolist() == [1, 2, 3, 4, 5]
     resized = found.resized((60, 80))
     assert resized.labels.tolist() == [3, 5]
     assert resized.scores.tolist() == pytest.approx([0.7, 0.5])

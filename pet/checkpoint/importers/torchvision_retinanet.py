@@ -1,7 +1,6 @@
 """RetinaNet of torchvision: retinanet_resnet50_fpn, in the first form (V1) and the second (V2).
 
-Its outputs count the background as a class that no object has, and its anchors are in another order
-than Pet's.
+Its anchors are in another order than Pet's, and it has an output for the background, which is kept.
 """
 
 from collections.abc import Mapping
@@ -21,6 +20,8 @@ _EXPECTS: Mapping[str, Any] = {
     "RETINANET.ANCHOR_ROUNDED": True,
     "RETINANET.ANCHOR_STEP_FROM_SIZE": True,
     "RETINANET.CLIP_BEFORE_NMS": True,
+    "RETINANET.BACKGROUND_OUTPUT": True,
+    "RETINANET.DROP_EMPTY": False,
 }
 
 _CLASSES, _BOXES = "RetinaNet.head.cls_logits", "RetinaNet.head.bbox_pred"
@@ -45,7 +46,7 @@ _RULES: tuple[Rule, ...] = (
 
 
 class TorchvisionRetinaNetImporter:
-    """The outputs of the anchors change places, and those for the background go."""
+    """The outputs of the anchors change places."""
 
     name = "torchvision RetinaNet"
     family = "torchvision"
@@ -67,21 +68,20 @@ class TorchvisionRetinaNetImporter:
         converted = rename(state, by_rules(_RULES))
         ours = dict(converted.state)
         for parameter in ("weight", "bias") if not converted.no_place else ():
-            classes, boxes = f"{_CLASSES}.{parameter}", f"{_BOXES}.{parameter}"
-            ours[classes] = _sizes_outside(ours[classes])[:, 1:].flatten(0, 1)
-            ours[boxes] = _sizes_outside(ours[boxes]).flatten(0, 1)
+            for key in (f"{_CLASSES}.{parameter}", f"{_BOXES}.{parameter}"):
+                ours[key] = _sizes_outside(ours[key])
         return replace(converted, state=ours, expects=_expects(ours))
 
 
 def _sizes_outside(value: Tensor) -> Tensor:
-    """Return (A * outputs, ...) as (A, outputs, ...), from ratios outside to sizes outside."""
+    """Return ``value`` (A * outputs, ...), whose A are ratios outside, with sizes outside."""
     if len(value) % (_RATIOS * _SIZES):
         raise ValueError(
             f"{len(value)} outputs are not those of {_RATIOS * _SIZES} anchors, the only "
             "number whose order is known"
         )
     anchors = value.unflatten(0, (_RATIOS, _SIZES, -1))
-    return anchors.transpose(0, 1).flatten(0, 1)
+    return anchors.transpose(0, 1).flatten(0, 2)
 
 
 def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -92,6 +92,6 @@ def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
     dim, dim_in = state["Conv_Body_FPN.p6.weight"].shape[:2]
     expects["FPN.P6_FROM"] = "P5" if dim_in == dim else "res5"
     scores = state.get(f"{_CLASSES}.bias")
-    if scores is not None and len(scores) == _RATIOS * _SIZES * (COCO_IDS - 1):
+    if scores is not None and len(scores) == _RATIOS * _SIZES * COCO_IDS:
         expects["MODEL.CLASS_LABELS"] = "category_id"
     return expects

@@ -1,6 +1,7 @@
 """RetinaNet (Lin et al. 2017): classes and boxes of every anchor, without proposals.
 
-N images, L levels, A_l anchors of level l, A_all of all levels, K classes without the background.
+N images, L levels, A_l anchors of level l, A_all of all levels, K outputs of an anchor: one for
+each class, and with RETINANET.BACKGROUND_OUTPUT one for label 0.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ class CandidateRule:
 
     pre_nms_top_n: int  # best-scored pairs of each level and image
     clip_before_nms: bool = True  # whether NMS sees boxes that are clipped to the image
+    drop_empty: bool = True  # whether a detection that is then empty is dropped
 
 
 class RetinaNet(nn.Module):
@@ -57,8 +59,11 @@ class RetinaNet(nn.Module):
         loss_rule: RetinaNetLossRule,
         candidate_rule: CandidateRule,
         detection_rule: DetectionRule,
+        first_label: int = 1,
     ) -> None:
+        """``first_label``: what the first of the head's outputs of an anchor stands for, 0 or 1."""
         super().__init__()
+        self.first_label = first_label
         self.head = head
         self.anchors = anchors
         self.loss_rule = loss_rule
@@ -80,6 +85,7 @@ class RetinaNet(nn.Module):
             torch.cat(self.anchors(features)),
             targets,
             self.loss_rule,
+            self.first_label,
         )
         classifier, box_reg = self._normalized(*sums)
         return {"loss_classifier": classifier, "loss_box_reg": box_reg}
@@ -120,30 +126,42 @@ class RetinaNet(nn.Module):
     ) -> Detections:
         """Return the detections of one image, of L logits (A_l, K) and deltas (A_l, 4)."""
         rule, top_n = self.detection_rule, self.candidate_rule.pre_nms_top_n
+        first = self.first_label
         levels = [
-            best_of_level(logit, delta, anchor, rule.score_thresh, top_n)
+            best_of_level(logit, delta, anchor, rule.score_thresh, top_n, first)
             for logit, delta, anchor in zip(logits, deltas, anchors, strict=True)
         ]
         boxes, scores, labels = (torch.cat(values) for values in zip(*levels, strict=True))
         if self.candidate_rule.clip_before_nms:
             boxes = clip_boxes(boxes, size)
         keep, kept_scores = suppress(boxes, scores, labels, rule)
-        return Detections(clip_boxes(boxes[keep], size), kept_scores, labels[keep], size)
+        return Detections(
+            clip_boxes(boxes[keep], size),
+            kept_scores,
+            labels[keep],
+            size,
+            drop_empty=self.candidate_rule.drop_empty,
+        )
 
 
 def best_of_level(
-    logits: Tensor, deltas: Tensor, anchors: Tensor, score_thresh: float, top_n: int
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    score_thresh: float,
+    top_n: int,
+    first_label: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return boxes (n, 4), scores (n,) and labels (n,) of the n <= ``top_n`` best pairs.
 
     A pair is one of ``anchors`` (A_l, 4) and a class, whose score is above ``score_thresh``;
-    ``logits`` (A_l, K), ``deltas`` (A_l, 4). Labels count from 1, as the background has no output.
+    ``logits`` (A_l, K), ``deltas`` (A_l, 4). Labels count from ``first_label``.
     """
     scores = full_precision(logits).sigmoid().flatten()
     above = torch.nonzero(scores > score_thresh).squeeze(1)
     scores, best = scores[above].topk(min(top_n, len(above)))
     pair = above[best]
-    anchor, label = pair // logits.shape[1], pair % logits.shape[1] + 1
+    anchor, label = pair // logits.shape[1], pair % logits.shape[1] + first_label
     boxes = decode_boxes(full_precision(deltas[anchor]), anchors[anchor], _BOX_WEIGHTS)
     return boxes, scores, label
 
@@ -154,13 +172,14 @@ def loss_sums(
     anchors: Tensor,
     targets: Sequence[Targets],
     rule: RetinaNetLossRule,
+    first_label: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the focal loss (N,) and the box loss (N,), summed over each image's anchors.
 
     And the number (N,) of its foreground anchors, to divide them by. ``logits`` (N, A_all, K),
-    ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4).
+    ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4); outputs stand for ``first_label`` and on.
     """
-    classes = torch.arange(1, logits.shape[2] + 1, device=logits.device)
+    classes = torch.arange(logits.shape[2], device=logits.device) + first_label
     classifier, box_reg, counts = [], [], []
     for logit, delta, target in zip(logits, deltas, targets, strict=True):
         matched, kind = match_boxes(
@@ -223,11 +242,12 @@ def build_retinanet(
         retina.ANCHOR_ROUNDED,
         retina.ANCHOR_STEP_FROM_SIZE,
     )
+    first_label = 0 if retina.BACKGROUND_OUTPUT else 1
     return RetinaNet(
         RetinaNetHead(
             dim_in,
             anchors.num_per_pixel,
-            num_classes - 1,
+            num_classes - first_label,
             retina.NUM_CONVS,
             retina.NORM,
             retina.PRIOR_PROB,
@@ -242,13 +262,14 @@ def build_retinanet(
             retina.SMOOTH_L1_BETA,
             retina.LOSS_NORMALIZER,
         ),
-        CandidateRule(retina.PRE_NMS_TOP_N, retina.CLIP_BEFORE_NMS),
+        CandidateRule(retina.PRE_NMS_TOP_N, retina.CLIP_BEFORE_NMS, retina.DROP_EMPTY),
         DetectionRule(
             retina.SCORE_THRESH,
             retina.NMS,
             retina.DETECTIONS_PER_IMG,
             soft_nms=build_soft_nms_rule(cfg),
         ),
+        first_label,
     )
 
 

@@ -298,6 +298,24 @@ def test_the_best_pairs_of_a_level():
     assert scores.shape == (0,)
 
 
+def test_outputs_may_begin_with_the_background():
+    # The outputs of an anchor are labels 0, 1 and 2.
+    logits = torch.tensor([[2.0, 0.0, 3.0]])
+    _, _, labels = best_of_level(logits, torch.zeros(1, 4), ANCHORS[:1], 0.6, 10, first_label=0)
+    assert labels.tolist() == [2, 0]
+    # An object of label 2 on the anchor: its output alone should be 1.
+    target = box_targets(ANCHORS[:1], [2])
+    logits = torch.tensor([[[-50.0, -50.0, 50.0]]])
+    sums = loss_sums(
+        logits, torch.zeros(1, 1, 4), ANCHORS[:1], [target], RetinaNetLossRule(), first_label=0
+    )
+    assert sums[0].item() == pytest.approx(0, abs=1e-6)
+    node = retinanet_cfg()
+    plain = build(node).RetinaNet.head.cls_logits.out_channels
+    node.RETINANET.BACKGROUND_OUTPUT = True
+    assert build(node).RetinaNet.head.cls_logits.out_channels == plain // 3 * 4
+
+
 def scored(*scores: float) -> Tensor:
     """Return logits (1, 5, 1) of one class that make these scores, and none of the rest."""
     padded = [*scores, *[1e-4] * (5 - len(scores))]

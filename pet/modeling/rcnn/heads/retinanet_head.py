@@ -12,7 +12,7 @@ from pet.layers.conv import ConvNorm
 class RetinaNetHead(nn.Module):
     """A tower of 3x3 convolutions for the classes of each anchor, and another for its box.
 
-    The classes are K independent outputs; there is none for the background.
+    The classes are K independent outputs.
     """
 
     def __init__(
@@ -26,8 +26,8 @@ class RetinaNetHead(nn.Module):
     ) -> None:
         """Build the head.
 
-        ``num_anchors`` of a pixel; ``num_classes`` K, without the background; ``num_convs`` of each
-        tower, with ``norm`` "none" or "gn" behind each; ``prior_prob`` the first score of all.
+        ``num_anchors`` of a pixel; ``num_classes`` K, the outputs of an anchor; ``num_convs`` of
+        each tower, with ``norm`` "none" or "gn" behind each; ``prior_prob`` the first score of all.
         """
         super().__init__()
         self.num_classes = num_classes
