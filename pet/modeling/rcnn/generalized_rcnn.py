@@ -171,11 +171,13 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
 
 
 def as_pooled(features: Sequence[Tensor]) -> list[Tensor]:
-    """Return the maps in float32, channel by channel in memory: as the pooling operators read them.
+    """Return the maps in float32, and laid out as RoIAlign reads them, once for all branches.
 
-    They would convert them themselves, once for each branch.
+    On a CPU that is channels_last (see ``roi_align_by_rows``), elsewhere channel by channel.
     """
-    return [full_precision(feature).contiguous() for feature in features]
+    on_cpu = features[0].device.type == "cpu"
+    layout = torch.channels_last if on_cpu else torch.contiguous_format
+    return [full_precision(feature).contiguous(memory_format=layout) for feature in features]
 
 
 @registry.MODELS.register("generalized_rcnn")
