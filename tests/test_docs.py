@@ -13,7 +13,10 @@ _PAGES = [
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("tutorial", "tutorial.zh", "design", "weights", "extending", "model_zoo")
+        for name in (
+            *("tutorial", "tutorial.zh", "design", "weights", "extending", "model_zoo"),
+            *("benchmarks", "performance"),
+        )
     ),
 ]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
