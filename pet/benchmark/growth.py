@@ -12,7 +12,6 @@ from pet.benchmark import loader, train
 from pet.benchmark.crowd import write_crowd
 from pet.benchmark.measure import Spread, measure
 from pet.benchmark.memory import peak_memory
-from pet.benchmark.run import twice
 from pet.benchmark.setting import Setting
 from pet.utils.files import atomic_path
 
@@ -97,7 +96,7 @@ def _point(axis: str, value: int, setting: Setting, rounds: int) -> Point:
         "torchvision": (train.peer_side, setting, "float32", 1),
         "Pet": (train.our_side, setting, "float32", 1),
     }
-    memory = {side: peak_memory(device, twice, *maker) for side, maker in makers.items()}
+    memory = {side: peak_memory(device, *maker) for side, maker in makers.items()}
     taken = measure({side: make(*args) for side, (make, *args) in makers.items()}, rounds, device)
     return Point(value, {side: Spread.of(values) for side, values in taken.items()}, memory)
 

@@ -108,7 +108,7 @@ def _run(
     device = setting.device()
     memory = {}
     if plan.memory:
-        memory = {name: peak_memory(device, twice, *maker) for name, maker in makers.items()}
+        memory = {name: peak_memory(device, *maker) for name, maker in makers.items()}
     sides = {name: make(*args) for name, (make, *args) in makers.items()}
     seconds = measure(sides, plan.rounds, device)
     if device.type == "cuda":
@@ -117,10 +117,3 @@ def _run(
         report = replace(report, agreement=(*report.agreement, line))
     references = [name for name in makers if name.startswith("torchvision")]
     return replace(report, rows=make_rows(seconds, units, references, memory))
-
-
-def twice(make: Callable[..., Work], *args: Any) -> None:
-    """Do a side's work twice: what is kept of the first time is in the way of the second."""
-    work = make(*args)
-    for _ in range(2):
-        work()

@@ -7,6 +7,7 @@ from pet.config import default_cfg, merge_cfg_from_file, merge_cfg_from_list
 from pet.engine.comparison import build_copy, compare_results, compare_stages, format_table
 from pet.engine.predictor import Predictor
 from pet.engine.torchvision_peer import PEERS, build_peer, find_by_peer, liven, noise_images
+from tests.exactness.fast_paths import switch_off
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]
@@ -42,8 +43,16 @@ def cfg_of(name: str):
     return cfg
 
 
-@pytest.mark.parametrize("name", RCNNS)
-def test_a_published_file_gives_the_published_detections(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "fast"),
+    [
+        *((name, True) for name in RCNNS),
+        *((name, False) for name in ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn")),
+    ],
+)
+def test_a_published_file_gives_the_published_detections(name, fast, tmp_path, monkeypatch):
+    if not fast:
+        switch_off(monkeypatch)
     images = noise_images(SIZES)
     peer = build_peer(name, cfg_of(name))
     liven(peer, images)

@@ -19,6 +19,7 @@ from pet.engine.torchvision_peer import (
 )
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.structures import Crop, ImageList, MaskCrops, Targets
+from tests.exactness.fast_paths import switch_off
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]
@@ -93,8 +94,12 @@ def fix_norms(model: nn.Module) -> None:
             module.eval()
 
 
-@pytest.mark.parametrize("name", RCNNS)
-def test_losses_and_gradients_are_torchvisions(name):
+@pytest.mark.parametrize(
+    ("name", "fast"), [*((name, True) for name in RCNNS), ("fasterrcnn_resnet50_fpn", False)]
+)
+def test_losses_and_gradients_are_torchvisions(name, fast, monkeypatch):
+    if not fast:
+        switch_off(monkeypatch)
     cfg, images = cfg_of(name), noise_images(SIZES)
     peer = build_peer(name, cfg)
     liven(peer, images)
