@@ -20,16 +20,19 @@ from .load_report import (
     Mismatch,
     group_keys,
     list_mismatches,
+    some_keys,
     without_counters,
 )
 
 _logger = logging.getLogger(__name__)
 
+#: Where a trunk holds a model of timm.
+_TIMM = "Conv_Body.body."
 #: Where files have weights of a trunk, and where else than there a model may hold them: res5 as
-#: the head of the RoIs, and a model of timm inside of its trunk.
+#: the head of the RoIs, and a ResNet inside of a trunk of timm.
 PLACES = (
     ("Conv_Body.layer4.", "Fast_RCNN.head.layer4."),
-    ("Conv_Body.", "Conv_Body.body."),
+    ("Conv_Body.", _TIMM),
 )
 
 
@@ -71,6 +74,11 @@ def load_weights(
     if strict and (report.missing or report.skipped):
         raise ValueError(
             f"{key} is not of this model; test with the config that it was trained with\n{report}"
+        )
+    if foreign := _parts_of_blocks(report):
+        raise ValueError(
+            f"the blocks of the trunk lack what {path} ({key}, {name}) has in them: "
+            f"{some_keys(foreign)}; give the MODEL.CONV_BODY that the weights are for"
         )
     copy_into(model, {k: state[k] for k in report.loaded})
     _logger.info("%s", report)
@@ -146,6 +154,20 @@ def require_weights(path: str | Path, key: str) -> None:
     else:
         advice += "train first, or give the file of a trained model"
     raise FileNotFoundError(f"there is no file {path} ({key}); {advice}")
+
+
+def _parts_of_blocks(report: LoadReport) -> list[str]:
+    """Return the keys that a trunk of timm lacks in blocks that it has otherwise.
+
+    Such blocks compute something else. Whole blocks that it lacks stand behind its last map.
+    """
+    blocks = {_block(key) for key in report.loaded}
+    return [key for key in report.skipped if key.startswith(_TIMM) and _block(key) in blocks]
+
+
+def _block(key: str) -> str:
+    """Return "Conv_Body.body.layer1.0" for "Conv_Body.body.layer1.0.conv1.weight"."""
+    return ".".join(key.split(".")[:4])
 
 
 def _describe_mismatches(report: LoadReport, key: str, strict: bool) -> str:

@@ -12,8 +12,8 @@ from torch import Tensor
 _PARAMETERS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 #: The layers of a ResNet by torchvision's names, which are Pet's behind "Conv_Body.".
 TRUNK_LAYER = r"(?:conv1|bn1|layer[1-4]\.\d+\.(?:conv[123]|bn[123]|downsample\.[01]))"
-#: A key of such a ResNet, its classifier among them.
-RESNET_KEY = re.compile(rf"(?:{TRUNK_LAYER}|fc)\.\w+")
+#: A key of such a ResNet, its classifier, of one layer or several, among them.
+RESNET_KEY = re.compile(rf"{TRUNK_LAYER}\.\w+|fc\..+")
 #: The weight of a trunk's norm, by Pet's keys; res5 may be a head.
 _TRUNK_NORM = re.compile(
     r"((?:Conv_Body|Fast_RCNN\.head\.layer4)\.(?:.*\.)?(?:bn\d|downsample\.1))\.weight"

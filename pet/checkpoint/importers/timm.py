@@ -1,4 +1,8 @@
-"""ImageNet models of timm, by the names that their layers have there."""
+"""ImageNet models of timm, by the names that their layers have there.
+
+They become ``Conv_Body.body``, the model of timm inside of a trunk, and so fit no other trunk: one
+with the names of a ResNet and more of its own is not loaded by half into a ResNet of Pet.
+"""
 
 import re
 from collections.abc import Mapping
@@ -43,10 +47,10 @@ class TimmImporter:
         )
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return ``state`` with all keys but the classifier's under ``Conv_Body.``."""
+        """Return ``state`` with all keys but the classifier's under ``Conv_Body.body.``."""
         has_head = "conv_head.weight" in state
         not_needed = f"{_NOT_NEEDED}|{_HEAD_NORM}" if has_head else _NOT_NEEDED
-        return rename(state, lambda key: f"Conv_Body.{key}", not_needed)
+        return rename(state, lambda key: f"Conv_Body.body.{key}", not_needed)
 
 
 #: Blocks of each stage of EfficientNet-Lite0.
@@ -90,7 +94,7 @@ class EfficientNetLiteImporter:
         return {"_conv_stem.weight", "_blocks.0._depthwise_conv.weight"} <= state.keys()
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return ``state`` with the keys of timm's tf_efficientnet_lite0 under ``Conv_Body.``."""
+        """Return ``state`` with timm's keys of tf_efficientnet_lite0 under ``Conv_Body.body.``."""
         converted = rename(state, _lite_key, r"_(?:conv_head|bn1|fc)\..*")
         return replace(converted, expects=_LITE_EXPECTS)
 
@@ -98,7 +102,7 @@ class EfficientNetLiteImporter:
 def _lite_key(key: str) -> str | None:
     stem, _, parameter = key.rpartition(".")
     if stem in ("_conv_stem", "_bn0"):
-        return f"Conv_Body.{'conv_stem' if stem == '_conv_stem' else 'bn1'}.{parameter}"
+        return f"Conv_Body.body.{'conv_stem' if stem == '_conv_stem' else 'bn1'}.{parameter}"
     block = _LITE_BLOCK.fullmatch(key)
     if block is None or int(block[1]) >= sum(_LITE_DEPTHS):
         return None
@@ -109,4 +113,4 @@ def _lite_key(key: str) -> str | None:
     while index >= _LITE_DEPTHS[stage]:
         index -= _LITE_DEPTHS[stage]
         stage += 1
-    return f"Conv_Body.blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"
+    return f"Conv_Body.body.blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"

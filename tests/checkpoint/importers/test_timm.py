@@ -46,6 +46,24 @@ def test_a_model_of_timm_fills_the_trunk(name, norm, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("conv_body", "message"),
+    [
+        ("resnet18_1x64d", "nothing in .* is in the model"),
+        ("timm/resnet18", r"blocks of the trunk lack .*layer1\.0\.se\..*MODEL\.CONV_BODY"),
+    ],
+)
+def test_a_resnet_with_parts_of_its_own_is_not_loaded_by_half(conv_body, message, tmp_path):
+    torch.save(timm.create_model("seresnet18").state_dict(), tmp_path / "w.pth")
+    cfg = small_cfg("resnet18")
+    cfg.MODEL.CONV_BODY = conv_body
+    model = build_model(cfg=cfg)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        load_weights(model, tmp_path / "w.pth")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("mobilenetv3_small_050", "convnext_atto", "regnety_002", "resnet18d", "pvt_v2_b0"),
@@ -60,7 +78,7 @@ def test_families_are_known_by_their_stems(name):
     assert importer.name == "timm model"
     converted = importer.convert(state)
     assert set(converted.state) == {
-        f"Conv_Body.{k}" for k in state if k not in converted.not_needed
+        f"Conv_Body.body.{k}" for k in state if k not in converted.not_needed
     }
 
 
@@ -70,7 +88,7 @@ def test_the_second_norm_is_of_the_stem_or_of_the_head(name, is_needed):
         state = timm.create_model(name).state_dict()
     converted = find_importer(state).convert(state)
     assert "bn2.running_mean" in state
-    assert ("Conv_Body.bn2.running_mean" in converted.state) == is_needed
+    assert ("Conv_Body.body.bn2.running_mean" in converted.state) == is_needed
 
 
 # EfficientNet-Lite0 ------------------------------------------------------------------------------
@@ -101,7 +119,7 @@ def test_names_by_hand():
     assert converted.not_needed == dropped
     assert len(converted.state) == len(names)
     for theirs, ours in names.items():
-        assert torch.equal(converted.state[f"Conv_Body.{ours}"], state[theirs])
+        assert torch.equal(converted.state[f"Conv_Body.body.{ours}"], state[theirs])
 
 
 def test_the_file_is_the_model_of_timm(lite_file):

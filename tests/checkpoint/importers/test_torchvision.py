@@ -8,7 +8,7 @@ from torchvision.models import detection
 from pet.checkpoint.expectations import contradictions
 from pet.checkpoint.importers import download_url, find_importer
 from pet.checkpoint.importers.base import describe_no_place
-from pet.checkpoint.weights import compare
+from pet.checkpoint.weights import compare, in_model_places
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.modeling import registry
 from pet.modeling.build import build_model
@@ -186,10 +186,25 @@ def test_resnext_is_a_trunk_of_ours(fresh_cfg):
     assert contradictions(converted.expects, fresh_cfg, report.loaded) == []
 
 
-def test_a_resnet_with_something_more_has_no_place_for_it():
-    state = torchvision.models.resnet18(weights=None).state_dict()
-    converted = find_importer(state).convert(state | {"layer1.0.se.fc.weight": torch.zeros(1)})
-    assert converted.no_place == ("layer1.0.se.fc.weight",)
+def test_a_classifier_of_several_layers_is_not_needed():
+    with torch.device("meta"):
+        state = torchvision.models.resnet18(weights=None).state_dict()
+    del state["fc.weight"], state["fc.bias"]
+    head = {"fc.0.weight": torch.zeros(1), "fc.2.weight": torch.zeros(1)}
+    importer = find_importer(state | head)
+    assert importer.name == "torchvision ResNet"
+    assert importer.convert(state | head).not_needed == tuple(head)
+
+
+def test_a_resnet_with_something_more_fits_no_resnet_of_ours(fresh_cfg):
+    with torch.device("meta"):
+        state = torchvision.models.resnet18(weights=None).state_dict()
+        trunk = registry.BACKBONES["resnet18_1x64d"](fresh_cfg)
+    state |= {"layer1.0.se.fc1.weight": torch.zeros(1)}
+    converted = find_importer(state).convert(state)
+    model_state = {f"Conv_Body.{key}": value for key, value in trunk.state_dict().items()}
+    report = compare(model_state, in_model_places(converted.state, model_state), "se")
+    assert (report.loaded, report.mismatched) == ((), ())
 
 
 @pytest.mark.parametrize(
