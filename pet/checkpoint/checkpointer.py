@@ -112,7 +112,8 @@ class Checkpointer:
             return False
         content = self._read(path)
         bare = _unwrap(model)
-        weights = _weights_of_same_model(bare, content, path, self._class_names)
+        points = self._keypoints.names if self._keypoints else ()
+        weights = _weights_of_same_model(bare, content, path, self._class_names, points)
         optimizer_state = _with_present_options(optimizer, content, path)
         copy_into(bare, weights)
         optimizer.load_state_dict(optimizer_state)
@@ -188,7 +189,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _weights_of_same_model(
-    model: nn.Module, content: dict[str, Any], path: Path, class_names: tuple[str, ...]
+    model: nn.Module,
+    content: dict[str, Any],
+    path: Path,
+    class_names: tuple[str, ...],
+    keypoints: tuple[str, ...],
 ) -> dict[str, Tensor]:
     """Return the weights of ``content`` for ``model``; ValueError where they are of another one."""
     advice = (
@@ -198,12 +203,16 @@ def _weights_of_same_model(
     report = compare(model.state_dict(), content["model"], str(path))
     if report.skipped or report.missing or report.mismatched:
         raise ValueError(f"{path} is of another model; {advice}\n{report}")
-    saved = tuple(content["class_names"])
-    if saved and class_names and saved != class_names:
-        raise ValueError(
-            f"{path} was trained for the classes {', '.join(saved)}; this run has "
-            f"{', '.join(class_names)}; {advice}"
-        )
+    saved_points = (content.get("keypoints") or {}).get("names", ())
+    for what, saved, present in (
+        ("classes", tuple(content["class_names"]), class_names),
+        ("keypoints", tuple(saved_points), keypoints),
+    ):
+        if saved and present and saved != present:
+            raise ValueError(
+                f"{path} was trained for the {what} {', '.join(saved)}; this run has "
+                f"{', '.join(present)}; {advice}"
+            )
     return {key: content["model"][key] for key in report.loaded}
 
 

@@ -49,9 +49,10 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
     importer = _importer(file.state, path, family)
     try:
         converted = importer.convert(file.state)
+        expects = concerning({**converted.expects, **file.expects}, converted.state)
+        class_names = file.class_names or _coco_names(converted.state, expects)
     except ValueError as error:
         raise ValueError(f"{path} ({importer.name}): {error}") from None
-    expects = concerning({**converted.expects, **file.expects}, converted.state)
     return ImportedWeights(
         source=str(path),
         format=importer.name,
@@ -61,7 +62,7 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
         not_needed=(*converted.not_needed, *file.no_tensors),
         no_place=converted.no_place,
         expects=expects,
-        class_names=file.class_names or _coco_names(converted.state, expects),
+        class_names=class_names,
         keypoints=file.keypoints or _coco_keypoints(converted.state, expects),
     )
 
@@ -70,7 +71,8 @@ def count_classes(state: Mapping[str, Tensor], background_output: bool = False) 
     """Return the number of classes, with the background, that a detector's ``state`` is for.
 
     By Pet's keys; None where it is no detector's, or one without classes. ``background_output`` as
-    ``RETINANET.BACKGROUND_OUTPUT``: it cannot be seen in a RetinaNet's weights.
+    ``RETINANET.BACKGROUND_OUTPUT``: it cannot be seen in a RetinaNet's weights. Raises ValueError
+    where they are for no anchor.
     """
     for classifier in _CLASSIFIERS:
         if classifier in state:
@@ -79,6 +81,8 @@ def count_classes(state: Mapping[str, Tensor], background_output: bool = False) 
     classes, boxes = (state.get(f"{head}.{layer}.bias") for layer in ("cls_logits", "bbox_pred"))
     if classes is None or boxes is None:
         return None
+    if len(boxes) < 4:
+        raise ValueError(f"{head}.bbox_pred.bias has {len(boxes)} outputs, and an anchor needs 4")
     outputs = len(classes) // (len(boxes) // 4)  # of each anchor, which has 4 for its box
     return outputs if background_output else outputs + 1
 

@@ -61,17 +61,36 @@ def read_weight_file(path: str | Path) -> WeightFile:
         tensors,
         tuple(key for key, value in weights.items() if value is None),
         tuple(extra.get("class_names") or ()),
-        _keypoint_layout(extra.get("keypoints")),
+        _keypoint_layout(extra.get("keypoints"), path),
         dict(expects) if isinstance(expects, Mapping) else {},
     )
 
 
-def _keypoint_layout(content: Any) -> KeypointLayout | None:
-    """Return what a checkpoint of Pet says of its keypoints, or None."""
+def _keypoint_layout(content: Any, path: Path) -> KeypointLayout | None:
+    """Return what a checkpoint of Pet says of its keypoints, or None.
+
+    Raises ValueError, naming the file at ``path``, where that cannot be meant.
+    """
     if not isinstance(content, Mapping):
         return None
-    limbs = tuple((int(start), int(end)) for start, end in content["skeleton"])
-    return KeypointLayout(tuple(map(str, content["names"])), limbs)
+    names: Any = content.get("names")
+    skeleton: Any = content.get("skeleton")
+    if not _is_list_of(names, str) or not _is_list_of(skeleton, list | tuple):
+        raise ValueError(
+            f'{path}: "keypoints" must hold "names" and "skeleton", lists of texts and of pairs; '
+            f"it holds {content!r}"
+        )
+    for limb in skeleton:
+        if len(limb) != 2 or any(point not in range(len(names)) for point in limb):
+            raise ValueError(
+                f'{path}: a limb of "skeleton" in "keypoints" must be two of the points 0 to '
+                f"{len(names) - 1}; got {limb!r}"
+            )
+    return KeypointLayout(tuple(names), tuple((int(a), int(b)) for a, b in skeleton))
+
+
+def _is_list_of(values: Any, kind: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _is_pickle(path: Path) -> bool:

@@ -26,6 +26,8 @@ from .load_report import (
 
 _logger = logging.getLogger(__name__)
 
+#: Has a number for each keypoint.
+_POINTS = "Keypoint_RCNN.predictor.deconv.bias"
 #: Where a trunk holds a model of timm.
 _TIMM = "Conv_Body.body."
 #: Where files have weights of a trunk, and where else than there a model may hold them: res5 as
@@ -182,14 +184,21 @@ def _describe_mismatches(report: LoadReport, key: str, strict: bool) -> str:
             "the number of classes differs: the file is for another data set"
             + (known if report.class_names else "")
         )
+    points = [pair for pair in report.mismatched if pair.key == _POINTS]
+    for pair in points:
+        lines.append(
+            f"the number of keypoints differs: {pair.file_shape[0]} in the file, and "
+            f"KRCNN.NUM_KEYPOINTS {pair.model_shape[0]}"
+        )
     if strict and (report.missing or report.skipped):
         lines.append(f"not in the file: {group_keys(report.missing, names=0)}")
         lines.append(f"not in the model: {group_keys(report.skipped, names=0)}")
         lines.append("test with the config that the weights were trained with")
     elif strict:
+        count = "KRCNN.NUM_KEYPOINTS" if points else "MODEL.NUM_CLASSES (with the background)"
         lines.append(
-            "MODEL.NUM_CLASSES (with the background), the data set and the sizes of the heads must "
-            "be those that the weights were trained with"
+            f"{count}, the data set and the sizes of the heads must be those that the weights were "
+            "trained with"
         )
     else:
         lines.append(

@@ -15,8 +15,8 @@ def import_extensions(names: Iterable[str]) -> None:
     """Import each of ``names``: a ``.py`` file, or a module by its dotted name.
 
     The folder of a file joins the import path, so that processes started later find it by its
-    name. Raises FileNotFoundError, ImportError for an unknown module, or ValueError where a file's
-    name is another module's; what the file itself raises passes through.
+    name. Raises FileNotFoundError, ImportError for an unknown module, or ValueError where a name
+    is neither, or that of a file another module's; what the file itself raises passes through.
     """
     names = [str(name) for name in names]
     for name in names:
@@ -36,6 +36,10 @@ def import_inherited_extensions() -> None:
 
 
 def _import_module(name: str) -> None:
+    if not all(name.split(".")) or os.sep in name:
+        raise ValueError(
+            f"{name!r} is neither a file, NAME.py, nor the dotted name of a module to import"
+        )
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -52,8 +56,18 @@ def _import_file(path: Path) -> None:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
-    if spec is None or spec.origin is None or not path.samefile(spec.origin):
-        other = f"the name of another module ({spec.origin})" if spec else "no name for a module"
-        raise ValueError(f"{path} cannot be imported, {path.stem!r} is {other}; rename the file")
+    if path.stem == "__main__" or not path.stem.isidentifier():
+        problem = "no name for a module"
+    else:
+        problem = _other_module(path)
+    if problem:
+        raise ValueError(f"{path} cannot be imported, {path.stem!r} is {problem}; rename the file")
     importlib.import_module(path.stem)
+
+
+def _other_module(path: Path) -> str:
+    """Return whose name the file at ``path`` has, or "" where it is its own."""
+    spec = importlib.util.find_spec(path.stem)
+    if spec is not None and spec.has_location and path.samefile(str(spec.origin)):
+        return ""
+    return f"the name of another module ({spec.origin if spec else 'unknown'})"

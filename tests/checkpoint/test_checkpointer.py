@@ -11,6 +11,7 @@ from torch.nn.parallel import DataParallel
 import pet
 from pet.checkpoint import checkpointer as checkpointer_module
 from pet.checkpoint.checkpointer import Checkpointer, build_checkpointer
+from pet.structures import KeypointLayout
 from tests.checkpoint.small_model import make_run, train_steps
 
 
@@ -167,6 +168,16 @@ def test_another_model(saved):
 def test_other_classes(saved, tmp_path):
     other = Checkpointer(tmp_path / "run", class_names=("cat", "cow"))
     with pytest.raises(ValueError, match="classes cat, dog; this run has cat, cow"):
+        other.resume(*make_run())
+
+
+def test_other_keypoints(tmp_path):
+    run, nose = make_run(), KeypointLayout(("nose", "tail"))
+    Checkpointer(tmp_path, keypoints=nose).save(*run)
+    assert Checkpointer(tmp_path, keypoints=nose).resume(*make_run())
+    assert Checkpointer(tmp_path).resume(*make_run())  # where one side says nothing
+    other = Checkpointer(tmp_path, keypoints=KeypointLayout(("tail", "nose")))
+    with pytest.raises(ValueError, match="keypoints nose, tail; this run has tail, nose"):
         other.resume(*make_run())
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from pet.checkpoint.coco_classes import BY_CATEGORY_ID, CONTIGUOUS
+from pet.checkpoint.convert import write_weights
 from pet.checkpoint.imported import import_weights
+from pet.structures.keypoints import COCO_PERSON
 from tests.checkpoint.foreign_states import (
     caffe2_trunk,
     detectron2_detector,
@@ -125,3 +127,22 @@ def test_shapes_that_cannot_be_meant_are_told_with_the_file(tmp_path):
         ValueError, match=r"w\.pkl \(Detectron2 detector\): .*bbox_pred\.bias has sh"
     ):
         import_weights(path)
+
+
+def test_a_retinanet_without_anchors_is_told_with_the_file(tmp_path):
+    shapes = {"Conv_Body.conv1.weight": (1, 3, 7, 7)}
+    shapes |= {f"RetinaNet.head.{name}.bias": (3,) for name in ("cls_logits", "bbox_pred")}
+    torch.save(filled(shapes), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth \(Pet\): .*bbox_pred\.bias has 3 outputs"):
+        import_weights(tmp_path / "w.pth")
+
+
+def test_keypoints_survive_a_conversion(tmp_path):
+    shapes = detectron2_detector((1, 1, 1, 1), 1, 1, masks=False)
+    shapes |= detectron2_keypoint_head(dim=4, width=6)
+    published = import_weights(write_pickle(tmp_path / "w.pkl", shapes))
+    write_weights(published, tmp_path / "w.pth")
+    written = import_weights(tmp_path / "w.pth")
+    assert written.format == "Pet"
+    assert written.keypoints == published.keypoints == COCO_PERSON
+    assert written.class_names == ("person",)

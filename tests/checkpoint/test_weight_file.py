@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pet.checkpoint.weight_file import read_weight_file
+from pet.structures import KeypointLayout
 
 STATE = {"a.weight": torch.tensor([1.0, 2.0]), "a.bias": torch.tensor(3.0)}
 
@@ -68,6 +69,31 @@ def test_what_stands_beside_the_weights(tmp_path):
     assert file.no_tensors == ("order", "lr")
     assert file.class_names == ("cat", "dog")
     assert file.expects == {"INPUT.PIXEL_STD": (1.0, 1.0, 1.0)}
+
+
+def test_keypoints_beside_the_weights(tmp_path):
+    points = {"names": ["nose", "tail"], "skeleton": [[0, 1]]}
+    torch.save({"model": STATE, "keypoints": points}, tmp_path / "w.pth")
+    layout = read_weight_file(tmp_path / "w.pth").keypoints
+    assert layout == KeypointLayout(("nose", "tail"), ((0, 1),))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"names": ["nose"]},
+        {"names": 3, "skeleton": []},
+        {"names": ["nose", "tail"], "skeleton": 1},
+        {"names": ["nose", "tail"], "skeleton": [[0, 2]]},
+        {"names": ["nose", "tail"], "skeleton": [[0, -1]]},
+        {"names": ["nose", "tail"], "skeleton": [[0]]},
+        {"names": ["nose", "tail"], "skeleton": [0, 1]},
+    ],
+)
+def test_keypoints_that_cannot_be_meant(tmp_path, points):
+    torch.save({"model": STATE, "keypoints": points}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r'w\.pth: .*"skeleton"'):
+        read_weight_file(tmp_path / "w.pth")
 
 
 def test_arrays_of_every_kind_become_tensors(tmp_path):

@@ -165,6 +165,22 @@ def test_many_mismatches_do_not_flood(imagenet_file):
     assert len(str(caught.value).splitlines()) == 11
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_another_number_of_keypoints(tmp_path, strict):
+    def state(points):
+        predictor = {"weight": torch.zeros(6, points, 4, 4), "bias": torch.zeros(points)}
+        keypoints = {f"Keypoint_RCNN.predictor.deconv.{k}": v for k, v in predictor.items()}
+        return {"Conv_Body.0.weight": torch.zeros(1), **keypoints}
+
+    torch.save(state(17), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        load_weights(Holds(state(5)), tmp_path / "w.pth", strict=strict)
+    message = str(caught.value)
+    assert "keypoints differs: 17 in the file, and KRCNN.NUM_KEYPOINTS 5" in message
+    assert "NUM_CLASSES" not in message
+    assert ("REINIT_MISMATCHED" in message) != strict
+
+
 def test_testing_wants_every_key(tmp_path):
     state = SmallModel().state_dict()
     del state["Fast_RCNN.bbox_pred.bias"]

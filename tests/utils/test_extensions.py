@@ -51,7 +51,14 @@ def test_what_a_module_lacks_itself_passes_through(tmp_path, monkeypatch):
         import_extensions(["pet_parts_d"])
 
 
-@pytest.mark.parametrize("name", ["json.py", "my-parts.py"])
+@pytest.mark.parametrize("name", ["", "./parts", "../parts", "folder/parts", "pet..parts"])
+def test_what_is_neither_file_nor_module_is_refused(name):
+    with pytest.raises(ValueError, match=r"is neither a file, NAME\.py, nor the dotted name"):
+        import_extensions([name])
+
+
+# "time" is built in, "os" is frozen into Python.
+@pytest.mark.parametrize("name", ["json.py", "my-parts.py", "time.py", "os.py", "__main__.py"])
 def test_a_name_that_cannot_be_imported_is_refused(tmp_path, name):
     (tmp_path / name).write_text("")
     with pytest.raises(ValueError, match=r"cannot be imported, .*; rename the file"):

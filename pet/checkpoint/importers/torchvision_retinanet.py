@@ -63,23 +63,32 @@ class TorchvisionRetinaNetImporter:
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` with Pet's keys, and its outputs in Pet's order.
 
-        Raises ValueError where there are not 9 anchors at a pixel.
+        Raises ValueError where there are not 9 anchors at a pixel, or a predictor is missing.
         """
         converted = rename(state, by_rules(_RULES))
         ours = dict(converted.state)
         for parameter in ("weight", "bias") if not converted.no_place else ():
-            for key in (f"{_CLASSES}.{parameter}", f"{_BOXES}.{parameter}"):
+            for layer in (_BOXES, _CLASSES):
+                key = f"{layer}.{parameter}"
+                if key not in ours:
+                    raise ValueError(f"the file has no weights for {key}")
+                _check_anchors(len(ours[key]), layer)
                 ours[key] = _sizes_outside(ours[key])
         return replace(converted, state=ours, expects=_expects(ours))
 
 
+def _check_anchors(outputs: int, layer: str) -> None:
+    """Raise ValueError where the ``outputs`` of a predictor cannot be those of 9 anchors."""
+    anchors = _RATIOS * _SIZES
+    if outputs % anchors or (layer == _BOXES and outputs != 4 * anchors):
+        raise ValueError(
+            f"{outputs} outputs ({layer}) are not those of {anchors} anchors, the only number "
+            "whose order is known"
+        )
+
+
 def _sizes_outside(value: Tensor) -> Tensor:
     """Return ``value`` (A * outputs, ...), whose A are ratios outside, with sizes outside."""
-    if len(value) % (_RATIOS * _SIZES):
-        raise ValueError(
-            f"{len(value)} outputs are not those of {_RATIOS * _SIZES} anchors, the only "
-            "number whose order is known"
-        )
     anchors = value.unflatten(0, (_RATIOS, _SIZES, -1))
     return anchors.transpose(0, 1).flatten(0, 2)
 

@@ -134,10 +134,18 @@ def test_only_91_outputs_are_category_ids():
     assert "MODEL.CLASS_LABELS" not in convert(detector(name, num_classes=21)).expects
 
 
-def test_other_anchors_than_nine_are_refused():
+@pytest.mark.parametrize("outputs", [12, 72])  # of 3 anchors, and of 18
+def test_other_anchors_than_nine_are_refused(outputs):
     state = detector("retinanet_resnet50_fpn")
-    state[f"{_BBOX}.bbox_reg.weight"] = torch.zeros(12, 256, 3, 3)
-    with pytest.raises(ValueError, match="12 outputs are not those of 9 anchors"):
+    state[f"{_BBOX}.bbox_reg.weight"] = torch.zeros(outputs, 256, 3, 3)
+    with pytest.raises(ValueError, match=rf"{outputs} outputs \(.*\) are not those of 9 anchors"):
+        convert(state)
+
+
+def test_a_predictor_that_is_missing_is_named():
+    state = detector("retinanet_resnet50_fpn")
+    del state[f"{_CLS}.cls_logits.weight"]
+    with pytest.raises(ValueError, match=r"no weights for RetinaNet\.head\.cls_logits\.weight"):
         convert(state)
 
 
