@@ -212,6 +212,11 @@ def _check_retinanet(cfg: CfgNode) -> None:
     for key in ("ANCHOR_SIZES", "ASPECT_RATIOS"):
         if not retina[key] or min(retina[key]) <= 0:
             raise ValueError(f"RETINANET.{key} needs positive numbers; got {retina[key]}")
+    if is_on and cfg.FPN.BODY == "fpn_p6p7" and len(retina.ANCHOR_SIZES) != 5:
+        raise ValueError(
+            "RETINANET.ANCHOR_SIZES must name one size for each of the 5 levels of FPN.BODY "
+            f"fpn_p6p7; got {retina.ANCHOR_SIZES}"
+        )
     if not 0 < retina.PRIOR_PROB < 1:
         raise ValueError(f"RETINANET.PRIOR_PROB must lie in (0, 1); got {retina.PRIOR_PROB}")
 

@@ -256,7 +256,10 @@ def _make_flip(dataset: Dataset, cfg: CfgNode) -> RandomHorizontalFlip:
     layout = dataset.keypoint_layout
     if layout is None or not cfg.TRAIN.FLIP_PROB:
         return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB)
-    return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
+    try:
+        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
+    except ValueError as error:
+        raise ValueError(f"{error}, or give TRAIN.FLIP_PROB 0") from None
 
 
 def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:

@@ -167,7 +167,10 @@ def _flip_order(layout: KeypointLayout | None) -> tuple[int, ...]:
             "TEST.KPS_AUG.H_FLIP needs the names of the keypoints, to know which of them are "
             "pairs, and the weights do not tell them; give a checkpoint of a run, or H_FLIP False"
         )
-    return layout.flip_order()
+    try:
+        return layout.flip_order()
+    except ValueError as error:
+        raise ValueError(f"{error}, or give TEST.KPS_AUG.H_FLIP False") from None
 
 
 def _views(base: View, flip: bool, scales: Sequence[int], max_size: int) -> list[View]:

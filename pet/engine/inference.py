@@ -98,16 +98,23 @@ def _check_input(cfg: CfgNode) -> None:
             f"there are no weights to test: {weights} does not exist; train first with "
             "tools/rcnn/train_net.py and the same config, or give TEST.WEIGHTS"
         )
-    counts = {}
+    counts, points = {}, {}
     for name in cfg.TEST.DATASETS:
         dataset = build_dataset((name,), is_train=False, cfg=cfg)
         counts[name] = resolve_num_classes(dataset, cfg)
         if dataset.keypoint_layout is not None:
-            set_num_keypoints(cfg, resolve_num_keypoints(dataset, cfg))
-            check_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
+            points[name] = resolve_num_keypoints(dataset, cfg)
+    set_num_classes(cfg, _same(counts, "classes"))
+    if points:
+        set_num_keypoints(cfg, _same(points, "keypoints"))
+        check_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
+
+
+def _same(counts: Mapping[str, int], what: str) -> int:
+    """Return the number of ``what`` of all data sets, by name; ValueError where they differ."""
     if len(set(counts.values())) > 1:
-        raise ValueError(f"the data sets of TEST.DATASETS differ in their classes: {counts}")
-    set_num_classes(cfg, next(iter(counts.values())))
+        raise ValueError(f"the data sets of TEST.DATASETS differ in their {what}: {dict(counts)}")
+    return next(iter(counts.values()))
 
 
 def _weights_file(cfg: CfgNode) -> Path:

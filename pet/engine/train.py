@@ -22,6 +22,7 @@ from pet.data.build import (
 )
 from pet.engine.launch import get_local_rank, setup_distributed
 from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
+from pet.evaluation.oks import warn_of_sigmas
 from pet.modeling.build import build_model
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
@@ -112,6 +113,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     set_num_classes(cfg, resolve_num_classes(datasets, cfg))
     if datasets.keypoint_layout is not None:
         set_num_keypoints(cfg, resolve_num_keypoints(datasets, cfg))
+        warn_of_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
     names = [name for name in datasets.class_names if name != UNUSED_CLASS]
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
 

@@ -85,7 +85,10 @@ def evaluate_coco(
         raise ValueError(f"{annotation_file} has no categories {foreign}; it has {sorted(known)}")
     metrics = {}
     for iou_type, path in result_files.items():
-        truth = ground_truth(content, iou_type, image_ids)
+        try:
+            truth = ground_truth(content, iou_type, image_ids)
+        except ValueError as error:
+            raise ValueError(f"{annotation_file}: {error}") from error
         records = read_results(path, iou_type, set(image_ids), set(category_ids))
         metrics[iou_type] = _evaluate(truth, records, iou_type, classes, keypoint_sigmas)
         _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -149,24 +150,35 @@ def _with_masks(annotations: list[Annotation]) -> list[Annotation]:
 
 def _with_keypoints(annotations: list[Annotation]) -> list[Annotation]:
     """Return the annotations with "keypoints" and "num_keypoints", of labelled points."""
-    lengths = {len(each["keypoints"]) for each in annotations if _has_points(each)}
-    if annotations and not lengths:
+    with_points = [annotation for annotation in annotations if annotation.get("keypoints")]
+    if annotations and not with_points:
         raise ValueError(
             "no annotation of the images to evaluate has keypoints, so they cannot be scored; give "
             "MODEL.KEYPOINT_ON False, or annotate keypoints"
         )
-    if len(lengths) > 1 or any(length % 3 for length in lengths):
-        raise ValueError(
-            "the keypoints of an annotation are x, y and visibility of as many points in all; "
-            f"there are {', '.join(map(str, sorted(lengths)))} numbers"
-        )
+    for annotation in with_points:
+        _check_points(annotation, with_points[0])
     complete = []
     for annotation in annotations:
-        points = annotation["keypoints"] if _has_points(annotation) else [0] * max(lengths)
+        points = annotation.get("keypoints") or [0] * len(with_points[0]["keypoints"])
         labelled = sum(visibility > 0 for visibility in points[2::3])
         complete.append({**annotation, "keypoints": points, "num_keypoints": labelled})
     return complete
 
 
-def _has_points(annotation: Annotation) -> bool:
-    return bool(annotation.get("keypoints"))
+def _check_points(annotation: Annotation, first: Annotation) -> None:
+    """Raise ValueError where the keypoints are no numbers, or of another count than the first's."""
+    points = annotation["keypoints"]
+    where = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
+    sound = isinstance(points, list) and len(points) % 3 == 0
+    if not sound or not all(isinstance(v, int | float) and math.isfinite(v) for v in points):
+        raise ValueError(
+            f"{where} has the keypoints {points!r}; COCO's are x, y and visibility of each point, "
+            "as numbers"
+        )
+    if len(points) != len(first["keypoints"]):
+        raise ValueError(
+            f"{where} has {len(points) // 3} keypoints, and annotation {first.get('id')} of image "
+            f"{first['image_id']} has {len(first['keypoints']) // 3}; all objects have as many, "
+            "those that are not labelled among them"
+        )

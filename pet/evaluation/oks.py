@@ -3,8 +3,11 @@
 Source: https://cocodataset.org/#keypoints-eval.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,11 @@ def check_sigmas(count: int, sigmas: Sequence[float]) -> None:
             "each point, relative to the square root of the object's area, from 0.025 for an eye "
             "to 0.107 for a hip in COCO"
         )
+
+
+def warn_of_sigmas(count: int, sigmas: Sequence[float]) -> None:
+    """Warn of what ``check_sigmas`` would raise: training does without, and testing does not."""
+    try:
+        check_sigmas(count, sigmas)
+    except ValueError as error:
+        _logger.warning("what is trained now cannot be scored as it is: %s", error)

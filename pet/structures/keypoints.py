@@ -36,7 +36,7 @@ class KeypointLayout:
             raise ValueError(
                 f"keypoints that have no partner in a mirrored image: {', '.join(lonely)}; name "
                 "the two sides of a pair left_x and right_x in the categories of the annotation "
-                "file, or give TRAIN.FLIP_PROB 0"
+                "file"
             )
         return tuple(order)
 

@@ -32,9 +32,17 @@ class Registry(Generic[Part]):
         return file_part
 
     def register_family(self, prefix: str) -> Callable[[Part], Part]:
-        """Return a decorator that files a part under all names that begin with ``prefix``."""
+        """Return a decorator that files a part under all names that begin with ``prefix``.
+
+        It raises KeyError where the prefix is taken.
+        """
 
         def file_part(part: Part) -> Part:
+            if prefix in self._families:
+                raise UnknownNameError(
+                    f"there is already a {self._what} for names that begin with {prefix!r} "
+                    f"({self._key})"
+                )
             self._families[prefix] = part
             return part
 

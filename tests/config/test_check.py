@@ -138,6 +138,7 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
             "MODEL.RETINANET_ON is .* so that MODEL.MASK_ON must be False",
         ),
         ([*RETINANET, "RETINANET.ANCHOR_SIZES", "()"], "RETINANET.ANCHOR_SIZES needs positive"),
+        ([*RETINANET, "RETINANET.ANCHOR_SIZES", "(32, 64)"], r"of the 5 levels.* got \(32, 64\)"),
         ([*RETINANET, "RETINANET.ASPECT_RATIOS", "(0, 1)"], "RETINANET.ASPECT_RATIOS needs pos"),
         ([*RETINANET, "RETINANET.PRIOR_PROB", "1"], r"PRIOR_PROB must lie in \(0, 1\); got 1"),
         ([*RETINANET, "RETINANET.BG_IOU_THRESHOLD", "0.6"], "RETINANET.BG_IOU.* lies above RETINA"),

@@ -84,3 +84,10 @@ def test_mirrored_views_need_the_names_of_the_points():
     cfg = keypoint_cfg(KPS__ENABLED=True)
     with pytest.raises(ValueError, match=r"TEST\.KPS_AUG\.H_FLIP needs the names"):
         with_augmentation(model_of(cfg), cfg)
+
+
+def test_mirrored_views_need_partners():
+    cfg = keypoint_cfg(KPS__ENABLED=True)
+    lonely = KeypointLayout(("nose", "left_ear", "tail"))
+    with pytest.raises(ValueError, match=r"without 'right_ear'.*TEST\.KPS_AUG\.H_FLIP False"):
+        with_augmentation(model_of(cfg), cfg, lonely)

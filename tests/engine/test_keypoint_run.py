@@ -102,6 +102,31 @@ def test_sigmas_are_asked_for_before_anything_is_tested(folder, monkeypatch):
         run_test(keypoint_cfg(folder, KRCNN__SIGMAS=default_cfg().KRCNN.SIGMAS))
 
 
+@pytest.mark.parametrize("sigmas", [(0.1, 0.1, 0.1), default_cfg().KRCNN.SIGMAS])
+def test_training_warns_of_sigmas_that_testing_will_ask_for(folder, sigmas):
+    run_training("tiny.yaml", keypoint_cfg(folder, SOLVER__MAX_ITER=1, KRCNN__SIGMAS=sigmas))
+    log = (folder / "run" / "log.txt").read_text()
+    warning = f"each of the 3 points of the data set, but KRCNN.SIGMAS has {len(sigmas)}"
+    assert (warning in log) == (len(sigmas) == 17)
+
+
+def test_data_sets_that_differ_in_their_points_are_named(folder):
+    run_training("tiny.yaml", keypoint_cfg(folder, SOLVER__MAX_ITER=1))
+    images = next((folder / "data").rglob("val"))
+    content = json.loads(next((folder / "data").rglob("instances_val.json")).read_text())
+    for category in content["categories"]:
+        category |= {"keypoints": ["middle"], "skeleton": []}
+    (folder / "other.json").write_text(json.dumps(content))
+    cfg = keypoint_cfg(
+        folder,
+        DATASETS__other__IMAGES=str(images),
+        DATASETS__other__ANNOTATIONS=str(folder / "other.json"),
+        TEST__DATASETS=("shapes_val", "other"),
+    )
+    with pytest.raises(ValueError, match=r"in their keypoints: {'shapes_val': 3, 'other': 1}"):
+        run_test(cfg)
+
+
 def test_training_data_are_shown_with_their_points(folder):
     lines: list[str] = []
     show_training_data(2, folder / "shown", lines.append, keypoint_cfg(folder))

@@ -129,10 +129,19 @@ def test_numbers_of_points_that_differ(score):
     truth = [person(1, 1, [20, 20, 2, 50, 50, 1])]
     with pytest.raises(ValueError, match=r"differ in their number of keypoints: 1, 2"):
         score(truth, [found(1, [1, 1, 1], 0.5)])
-    with pytest.raises(ValueError, match=r"x, y and visibility of as many.* 6, 9 numbers"):
-        score([*truth, person(2, 1, [1] * 9)], [])
+    with pytest.raises(
+        ValueError, match=r"truth\.json: annotation 7 of image 2 has 3 keypoints, .* image 1 has 2"
+    ):
+        score([*truth, person(7, 2, [1] * 9)], [])
     with pytest.raises(ValueError, match=r"each of the 2 points"):
         score(truth, [], (0.1,))
+
+
+@pytest.mark.parametrize("points", [[1, 2, "x"], [1, 2], "1 2 2", [1, 2, float("nan")], 5])
+def test_keypoints_that_are_no_numbers_are_named(score, points):
+    truth = [person(1, 1, [20, 20, 2, 50, 50, 1]), person(7, 2, [0] * 6, keypoints=points)]
+    with pytest.raises(ValueError, match=r"truth\.json: annotation 7 of image 2 has the keypoints"):
+        score(truth, [])
 
 
 def test_annotations_without_keypoints_say_so(score):

@@ -58,3 +58,10 @@ def test_a_taken_name_is_refused(trunks):
     with pytest.raises(KeyError, match="already a trunk named 'resnet18'"):
         trunks.register("resnet18")("another")
     assert trunks["resnet18"] == "eighteen"
+
+
+def test_a_taken_prefix_is_refused(trunks):
+    trunks.register_family("timm/")("any")
+    with pytest.raises(KeyError, match="already a trunk for names that begin with 'timm/'"):
+        trunks.register_family("timm/")("another")
+    assert trunks["timm/vgg"] == "any"

@@ -74,7 +74,7 @@ def read_points(annotation: Entry, count: int, shift: float, file: CocoFile) -> 
     ValueError, naming file and annotation, where they are not three finite numbers a point.
     """
     values = annotation.get("keypoints")
-    if values is None:
+    if not values:
         return [0.0] * (3 * count)
     if not are_numbers(values, 3 * count) or len(values) != 3 * count:
         raise ValueError(
