@@ -41,6 +41,7 @@ def folder(tmp_path):
         cv2.imwrite(str(images / f"{n}.png"), picture)
         rows.append(f"{n}.png,{'cat' if n % 2 else 'dog'},20,10,50,40")
     (tmp_path / "mine" / "boxes.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "mine" / "boxes.json").write_text("[]")
     return tmp_path
 
 
@@ -61,6 +62,10 @@ def test_the_example_of_the_page_trains_and_tests(folder):
     assert "classes: cat, dog" in done.stdout + done.stderr
     done = run("test_net.py", folder, "--nproc", 2, *options)
     assert done.returncode == 0, done.stderr
+    # Beside the CSV file stands one in COCO's format, whole, and a file of the user's as it was.
+    names = {path.name for path in (folder / "mine").iterdir()}
+    assert names == {"images", "boxes.csv", "boxes.csv.coco.json", "boxes.json"}
+    assert (folder / "mine" / "boxes.json").read_text() == "[]"
     records = json.loads((folder / "ckpts/my/test/mine/bbox.json").read_text())
     assert {record["image_id"] for record in records} == {1, 2, 3, 4}
 

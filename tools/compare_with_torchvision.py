@@ -16,15 +16,19 @@ from pet.engine.comparison import compare_with_torchvision, format_table
 
 def main() -> None:
     """Parse the command line and print the table."""
-    parser = argparse.ArgumentParser(description="Compare with torchvision, stage by stage.")
-    parser.add_argument("--weights", help="file of torchvision's model; default: random weights")
-    parser.add_argument("--images", nargs="+", default=[], help="files; default: random pictures")
-    add_cfg_arguments(parser)
-    args = parser.parse_args()
+    args = _parser().parse_args()
     load_cfg(args)
     rows = compare_with_torchvision(Path(args.cfg).stem, args.weights, args.images, cfg)
     for line in format_table(rows):
         print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Compare with torchvision, stage by stage.")
+    parser.add_argument("--weights", help="file of torchvision's model; default: random weights")
+    parser.add_argument("--images", nargs="+", default=[], help="files; default: random pictures")
+    add_cfg_arguments(parser)
+    return parser
 
 
 if __name__ == "__main__":

@@ -16,11 +16,26 @@ from pet.checkpoint.convert import (
     write_weights,
 )
 from pet.config import freeze, merge_cfg_from_file
-from pet.engine.cli import run_tool
+from pet.engine.cli import add_import_argument, run_tool
+from pet.utils.extensions import import_extensions
 
 
 def main() -> None:
     """Parse the command line and convert."""
+    args = _parser().parse_args()
+    import_extensions(args.imports)
+    if args.cfg:
+        merge_cfg_from_file(args.cfg)
+        freeze()
+    weights = read_foreign_weights(args.source, args.family)
+    print(describe_weights(weights))
+    if args.cfg:
+        print(check_fit(weights))
+    write_weights(weights, args.out)
+    print(f"written to {args.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Convert published weights to Pet's keys.")
     parser.add_argument("source", metavar="SOURCE_FILE", help="the published file, .pth or .pkl")
     parser.add_argument("out", metavar="OUT.pth", help="the file to write")
@@ -32,16 +47,8 @@ def main() -> None:
         help="who published it; default: recognised by its keys",
     )
     parser.add_argument("--cfg", metavar="FILE", help="YAML of the model to check the result with")
-    args = parser.parse_args()
-    if args.cfg:
-        merge_cfg_from_file(args.cfg)
-        freeze()
-    weights = read_foreign_weights(args.source, args.family)
-    print(describe_weights(weights))
-    if args.cfg:
-        print(check_fit(weights))
-    write_weights(weights, args.out)
-    print(f"written to {args.out}")
+    add_import_argument(parser)
+    return parser
 
 
 if __name__ == "__main__":

@@ -37,6 +37,17 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file under cfgs/")
     # Old launchers pass it, in either spelling; new ones set LOCAL_RANK.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    add_import_argument(parser)
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01 ...",
+    )
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import``, which gives ``imports``, for ``import_extensions``."""
     parser.add_argument(
         "--import",
         dest="imports",
@@ -44,12 +55,6 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="Python file, or module, of yours that registers parts; may be given several times",
-    )
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01 ...",
     )
 
 

@@ -203,6 +203,7 @@ def test_the_tool(tmp_path, source, monkeypatch, capsys):
         (["{source}x", "{out}"], "there is no file"),
         (["{source}", "{out}", "--cfg", "none.yaml"], "no config file none.yaml"),
         (["{source}", "{source}"], "is the file to convert"),
+        (["{source}", "{out}", "--import", "none.py"], "to import"),
     ],
 )
 def test_the_tool_ends_with_one_line(tmp_path, source, monkeypatch, capsys, arguments, message):

@@ -9,12 +9,16 @@ from pet.visualization.curves import plot_curves, read_metrics
 
 def main() -> None:
     """Parse the command line and draw."""
+    args = _parser().parse_args()
+    plot_curves({run: read_metrics(Path(run, "metrics.jsonl")) for run in args.runs}, args.out)
+    print(f"the curves are in {args.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Draw the curves of training runs into one PNG.")
     parser.add_argument("runs", nargs="+", metavar="CKPT", help="output folder of a run")
     parser.add_argument("--out", default="curves.png", help="picture; default curves.png")
-    args = parser.parse_args()
-    plot_curves({run: read_metrics(Path(run, "metrics.jsonl")) for run in args.runs}, args.out)
-    print(f"the curves are in {args.out}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -14,6 +14,12 @@ from pet.engine.predict_files import predict_files
 
 def main() -> None:
     """Parse the command line and predict."""
+    args = _parser().parse_args()
+    load_cfg(args)
+    predict_files(args.images, args.out, args.weights)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Detect objects in image files.")
     parser.add_argument(
         "--images", nargs="+", required=True, metavar="IMAGE", help="image files, and folders"
@@ -23,9 +29,7 @@ def main() -> None:
         "--weights", metavar="FILE", help="default TEST.WEIGHTS, else CKPT/model_latest.pth"
     )
     add_cfg_arguments(parser)
-    args = parser.parse_args()
-    load_cfg(args)
-    predict_files(args.images, args.out, args.weights)
+    return parser
 
 
 if __name__ == "__main__":

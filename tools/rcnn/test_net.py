@@ -15,6 +15,15 @@ from pet.engine.launch import teardown_distributed
 
 def main() -> None:
     """Parse the command line and test."""
+    args = _parser().parse_args()
+    load_cfg(args)
+    try:
+        run_test(nproc=args.nproc)
+    finally:
+        teardown_distributed()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Test a model of the R-CNN family.")
     parser.add_argument(
         "--nproc",
@@ -22,12 +31,7 @@ def main() -> None:
         help="processes that share the images; default: one for each GPU, or one",
     )
     add_cfg_arguments(parser)
-    args = parser.parse_args()
-    load_cfg(args)
-    try:
-        run_test(nproc=args.nproc)
-    finally:
-        teardown_distributed()
+    return parser
 
 
 if __name__ == "__main__":

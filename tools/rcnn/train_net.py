@@ -16,14 +16,18 @@ from pet.engine.train import run_training
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description="Train a model of the R-CNN family.")
-    add_cfg_arguments(parser)
-    args = parser.parse_args()
+    args = _parser().parse_args()
     load_cfg(args)
     try:
         run_training(Path(args.cfg).name)
     finally:
         teardown_distributed()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train a model of the R-CNN family.")
+    add_cfg_arguments(parser)
+    return parser
 
 
 if __name__ == "__main__":

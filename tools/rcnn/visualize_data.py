@@ -15,6 +15,13 @@ from pet.engine.show_data import show_test_data, show_training_data
 
 def main() -> None:
     """Parse the command line and write the pictures."""
+    args = _parser().parse_args()
+    load_cfg(args)
+    show = show_test_data if args.test else show_training_data
+    show(args.num, Path(args.out or Path(cfg.CKPT, "vis", "data")))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Write what the loader feeds the network.")
     parser.add_argument("--num", type=positive_int, default=8, help="pictures; default 8")
     parser.add_argument("--out", help="folder of the pictures; default CKPT/vis/data")
@@ -22,10 +29,7 @@ def main() -> None:
         "--test", action="store_true", help="show TEST.DATASETS, not TRAIN.DATASETS"
     )
     add_cfg_arguments(parser)
-    args = parser.parse_args()
-    load_cfg(args)
-    show = show_test_data if args.test else show_training_data
-    show(args.num, Path(args.out or Path(cfg.CKPT, "vis", "data")))
+    return parser
 
 
 if __name__ == "__main__":
