@@ -45,7 +45,7 @@ def test_quoted_code_stands_in_the_source(page):
 def test_config_keys_exist(page):
     known = set(keys(default_cfg()))
     sections = "|".join(key for key in known if isinstance(default_cfg().get(key), CfgNode))
-    named = re.findall(rf"\b(?:{sections})\.[A-Z][A-Z_0-9]*\b", read(page))
+    named = re.findall(rf"\b(?:{sections})(?:\.[A-Z][A-Z_0-9]*)+\b", read(page))
     assert {key for key in named if not key.startswith("DATASETS.")} <= known
 
 

@@ -203,8 +203,8 @@ def _add_test_keys(node: CfgNode) -> None:
     # Whether a detection that overlaps a better one of its class loses score instead of being
     # dropped (Bodla et al. 2017).
     node.TEST.SOFT_NMS.ENABLED = False
-    # "linear" (times 1 - IoU where the IoU is above FAST_RCNN.NMS; equation 1 of the paper) or
-    # "gaussian" (times exp(-IoU² / SIGMA); equation 2). Source: Detectron's default.
+    # "linear" (times 1 - IoU where the IoU is above FAST_RCNN.NMS, or RETINANET.NMS; equation 1 of
+    # the paper) or "gaussian" (times exp(-IoU² / SIGMA); equation 2). Source: Detectron's default.
     node.TEST.SOFT_NMS.METHOD = "linear"
     # Width of the Gaussian. Source: 0.5, section 5 of the paper.
     node.TEST.SOFT_NMS.SIGMA = 0.5

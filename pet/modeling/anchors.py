@@ -1,4 +1,4 @@
-"""The boxes that the RPN starts from."""
+"""The boxes that the RPN and RetinaNet start from."""
 
 from collections.abc import Sequence
 

@@ -20,6 +20,7 @@ _EXPECTS: Mapping[str, Any] = {
     "RETINANET.ANCHOR_ROUNDED": False,
     "RETINANET.ANCHOR_STEP_FROM_SIZE": False,
     "RETINANET.CLIP_BEFORE_NMS": False,
+    "RETINANET.DROP_EMPTY": True,
 }
 
 _RULES: tuple[Rule, ...] = (

@@ -1,8 +1,9 @@
 """Models of torchvision, and where their files are to be had.
 
-ImageNet ResNets and ResNeXts become the trunk. Detectors are fasterrcnn_resnet50_fpn and
-maskrcnn_resnet50_fpn, in the first form (V1) and the second (V2: norms in the pyramid and the
-heads), in today's key names and in the older ones that torchvision still reads.
+ImageNet ResNets and ResNeXts become the trunk. Detectors are keypointrcnn_resnet50_fpn, and
+fasterrcnn_resnet50_fpn and maskrcnn_resnet50_fpn in the first form (V1) and the second (V2: norms
+in the pyramid and the heads), in today's key names and in the older ones that torchvision still
+reads.
 """
 
 from collections.abc import Mapping

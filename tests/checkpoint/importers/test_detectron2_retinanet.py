@@ -104,6 +104,7 @@ def test_a_file_knows_its_classes_and_its_input(tmp_path, classes, name):
     assert weights.expects["INPUT.CHANNEL_ORDER"] == "RGB"
     assert "BACKBONE.STRIDE_IN_1X1" not in weights.expects
     assert weights.expects["RETINANET.CLIP_BEFORE_NMS"] is False
+    assert weights.expects["RETINANET.DROP_EMPTY"] is True
 
 
 def test_norms_in_the_towers_have_no_place():
