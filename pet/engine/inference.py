@@ -181,10 +181,8 @@ def _draw(
 ) -> None:
     path = Path(cfg.CKPT, "vis", name, f"{Path(info.file).stem}.jpg")
     names = ("object",) if cfg.MODEL.RPN_ONLY else dataset.class_names
-    layout = dataset.keypoint_layout
-    skeleton = layout.skeleton if layout else ()
-    image = read_image(info.file)
-    picture = draw_detections(image, detections, names, cfg.VIS.VIS_TH, skeleton)
+    image, layout = read_image(info.file), dataset.keypoint_layout
+    picture = draw_detections(image, detections, names, cfg.VIS.VIS_TH, layout)
     save_picture(path, picture)
 
 

@@ -145,10 +145,8 @@ def _write(
     output: Path, file: Path, image: np.ndarray, detections: Detections, predictor: Predictor
 ) -> None:
     """Write the picture and the JSON file of one image."""
-    names = predictor.class_names
-    layout = predictor.keypoint_layout
-    skeleton = layout.skeleton if layout else ()
-    picture = draw_detections(image, detections, names, predictor.cfg.VIS.VIS_TH, skeleton)
+    names, layout = predictor.class_names, predictor.keypoint_layout
+    picture = draw_detections(image, detections, names, predictor.cfg.VIS.VIS_TH, layout)
     save_picture(output.with_name(f"{output.name}.jpg"), picture)
     content = {
         "file": str(file),

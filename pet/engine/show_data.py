@@ -21,15 +21,12 @@ def show_training_data(count: int, folder: Path, say: Say = print, cfg: CfgNode 
     They are those that a new run with this config would see first, after all transforms.
     """
     dataset = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
-    layout = dataset.keypoint_layout
-    skeleton = layout.skeleton if layout else ()
     drawn = 0
     for images, targets, infos in make_train_data_loader(dataset, cfg=cfg):
         say("\n".join(describe_batch(images, targets)))
         for index, info in enumerate(infos[: count - drawn]):
-            picture = draw_targets(
-                unpadded(images, index), targets[index], dataset.class_names, skeleton
-            )
+            image, layout = unpadded(images, index), dataset.keypoint_layout
+            picture = draw_targets(image, targets[index], dataset.class_names, layout)
             save_picture(folder / f"train_{drawn:03d}_{Path(info.file).stem}.jpg", picture)
             drawn += 1
         if drawn == count:

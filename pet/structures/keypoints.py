@@ -6,12 +6,15 @@ from dataclasses import dataclass
 _SIDES = (("left_", "right_"), ("right_", "left_"))
 
 
+Limb = tuple[int, int]  # from one point to another, 0..P-1
+
+
 @dataclass(frozen=True)
 class KeypointLayout:
     """The P points that every object of a data set has, in their order."""
 
     names: tuple[str, ...]  # P
-    skeleton: tuple[tuple[int, int], ...] = ()  # limbs, each from one point to another, 0..P-1
+    skeleton: tuple[Limb, ...] = ()
 
     def __post_init__(self) -> None:
         assert all(0 <= point < len(self.names) for limb in self.skeleton for point in limb)

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from pet.ops.keypoints import scale_keypoints
-from pet.structures import Crop, Detections, Targets
+from pet.structures import Crop, Detections, KeypointLayout, Targets
 from pet.utils.opencv import cv2
-from pet.visualization.keypoints import Limb, draw_keypoints
+from pet.visualization.keypoints import draw_keypoints
 from pet.visualization.labels import Color, find_font, place_labels, render_label
 
 # Bright and told apart from each other and their neighbours in the list; blue, green, red.
@@ -59,13 +59,14 @@ def draw_detections(
     detections: Detections,
     class_names: Sequence[str],
     threshold: float = 0.5,
-    skeleton: Sequence[Limb] = (),
+    layout: KeypointLayout | None = None,
 ) -> np.ndarray:
     """Return a picture of the detections with a score of ``threshold`` or more.
 
     ``image`` (H, W, 3) uint8 BGR, in whose pixels the detections are; label l is
-    ``class_names[l - 1]``, and label 0 is not drawn; ``skeleton`` holds the limbs between
-    keypoints. The picture is larger than a small image, and ``image`` is unchanged.
+    ``class_names[l - 1]``, and label 0 is not drawn; ``layout`` has the limbs between
+    keypoints, and without it none are drawn. The picture is larger than a small image, and
+    ``image`` is unchanged.
     """
     assert image.shape[:2] == detections.size, (image.shape, detections.size)
     picture = _enlarged(image)
@@ -85,14 +86,14 @@ def draw_detections(
             strict=True,
         )
     ]
-    return _draw(picture, instances, skeleton)
+    return _draw(picture, instances, layout)
 
 
 def draw_targets(
     image: np.ndarray,
     targets: Targets,
     class_names: Sequence[str],
-    skeleton: Sequence[Limb] = (),
+    layout: KeypointLayout | None = None,
 ) -> np.ndarray:
     """Return a picture of the ground truth; see ``draw_detections``."""
     assert image.shape[:2] == targets.size, (image.shape, targets.size)
@@ -118,7 +119,7 @@ def draw_targets(
             )
         )
     ]
-    return _draw(picture, instances, skeleton)
+    return _draw(picture, instances, layout)
 
 
 def save_picture(path: str | Path, picture: np.ndarray) -> None:
@@ -165,9 +166,10 @@ def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:
 
 
 def _draw(
-    picture: np.ndarray, instances: Sequence[_Instance], skeleton: Sequence[Limb]
+    picture: np.ndarray, instances: Sequence[_Instance], layout: KeypointLayout | None
 ) -> np.ndarray:
     """Draw on ``picture`` in place: the large first, so that the small lie on top; then names."""
+    skeleton = layout.skeleton if layout else ()
     height, width = picture.shape[:2]
     line = max(round((height + width) / 600), 2)
     colors = [PALETTE[index % len(PALETTE)] for index in range(len(instances))]

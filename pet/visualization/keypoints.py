@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pet.structures.keypoints import Limb
 from pet.utils.opencv import cv2
 from pet.visualization.labels import Color
-
-Limb = tuple[int, int]  # from one point to another, 0..P-1
 
 # A predicted point of a lower probability is as good as nowhere. Source: Detectron2's drawing.
 _LEAST_SCORE = 0.05

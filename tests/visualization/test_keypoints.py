@@ -1,11 +1,12 @@
 import numpy as np
 import torch
 
-from pet.structures import Detections, Targets
+from pet.structures import Detections, KeypointLayout, Targets
 from pet.visualization.draw import PALETTE, draw_detections, draw_targets
 from pet.visualization.keypoints import draw_keypoints
 
 SKELETON = ((0, 1), (1, 2))
+LAYOUT = KeypointLayout(("a", "b", "c"), SKELETON)
 COLOR = (10, 200, 30)
 
 
@@ -37,8 +38,8 @@ def test_detections_and_targets_are_drawn_with_their_points():
     found = Detections(boxes, torch.ones(1), labels, (700, 800), keypoints=points)
     targets = Targets(boxes, labels, (700, 800), 1, keypoints=points)
     for picture in (
-        draw_detections(image, found, ("person",), skeleton=SKELETON),
-        draw_targets(image, targets, ("person",), SKELETON),
+        draw_detections(image, found, ("person",), layout=LAYOUT),
+        draw_targets(image, targets, ("person",), LAYOUT),
     ):
         assert has_color(picture[299:301, 300:500], PALETTE[0]).any(axis=0).all()
         assert has_color(picture[495:505, 295:305], (245, 245, 245)).any()
@@ -50,5 +51,5 @@ def test_points_grow_with_a_small_picture():
     labels = torch.ones(1, dtype=torch.int64)
     boxes = torch.tensor([[10.0, 10.0, 90.0, 90.0]])
     targets = Targets(boxes, labels, (100, 100), 1, keypoints=points)
-    picture = draw_targets(image, targets, ("person",), ((0, 1),))
+    picture = draw_targets(image, targets, ("person",), KeypointLayout(("a", "b"), ((0, 1),)))
     assert has_color(picture[299:301, 150:450], PALETTE[0]).any(axis=0).all()

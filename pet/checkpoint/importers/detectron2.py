@@ -132,12 +132,10 @@ class Detectron2DetectorImporter:
         """
         converted = rename(state, by_rules(_DETECTOR_RULES), BUFFERS)
         renamed = converted.state if converted.no_place else _background_first(converted.state)
-        expects = {**trunk_expects(renamed), **_DETECTOR_EXPECTS, **stated_input(state)}
+        expects = {**input_expects(state, renamed), **_DETECTOR_EXPECTS}
         if (boxes := "Fast_RCNN.predictor.bbox_pred.bias") in converted.state:
             agnostic = _is_class_agnostic(boxes, converted.state)
             expects["MODEL.CLS_AGNOSTIC_BBOX_REG"] = agnostic
-        if expects["INPUT.CHANNEL_ORDER"] == "RGB":
-            del expects["BACKBONE.STRIDE_IN_1X1"]  # not a trunk of Caffe2, so nothing tells
         has_pyramid = any(key.startswith("Conv_Body_FPN.") for key in renamed)
         if not has_pyramid and "Conv_Body.layer4.0.conv1.weight" in renamed:
             expects["BACKBONE.RES5_DILATION"] = 2  # there is DC5, and no C5
@@ -227,7 +225,18 @@ def _with_zeros_in_front(value: Tensor, rows: int, num_classes: int, key: str) -
     return torch.cat((value.new_zeros(rows, *value.shape[1:]), value))
 
 
-def stated_input(state: Mapping[str, Tensor]) -> dict[str, Any]:
+def input_expects(state: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what a detector's input and trunk need: as Caffe2's, but for what ``state`` says.
+
+    ``renamed`` is ``state`` by Pet's keys.
+    """
+    expects = {**trunk_expects(renamed), **_stated_input(state)}
+    if expects["INPUT.CHANNEL_ORDER"] == "RGB":
+        del expects["BACKBONE.STRIDE_IN_1X1"]  # not a trunk of Caffe2, so nothing tells
+    return expects
+
+
+def _stated_input(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what the file itself says about its input; older files keep mean and deviation."""
     if "pixel_mean" not in state or "pixel_std" not in state:
         return {}

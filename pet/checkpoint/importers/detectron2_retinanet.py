@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .base import Converted, Rule, by_rules, rename, with_statistics
-from .caffe2 import trunk_expects
-from .detectron2 import BUFFERS, numbered, stated_input, trunk_rules
+from .detectron2 import BUFFERS, input_expects, numbered, trunk_rules
 
 #: What Detectron2's RetinaNet needs besides what its trunk needs.
 _EXPECTS: Mapping[str, Any] = {
@@ -55,7 +54,5 @@ class Detectron2RetinaNetImporter:
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` with Pet's keys."""
         converted = rename(state, by_rules(_RULES), BUFFERS)
-        expects = {**trunk_expects(converted.state), **_EXPECTS, **stated_input(state)}
-        if expects["INPUT.CHANNEL_ORDER"] == "RGB":
-            del expects["BACKBONE.STRIDE_IN_1X1"]  # not a trunk of Caffe2, so nothing tells
+        expects = {**input_expects(state, converted.state), **_EXPECTS}
         return replace(converted, state=with_statistics(converted.state), expects=expects)

@@ -153,13 +153,18 @@ class TorchvisionDetectorImporter:
 
 def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what a detector needs, given its ``state`` by Pet's keys."""
-    expects = {**TRUNK_EXPECTS, **_DETECTOR_EXPECTS}
     is_v2 = "Conv_Body_FPN.lateral_convs.0.norm.weight" in state
-    if not is_v2 and "Conv_Body.bn1.num_batches_tracked" not in state:
-        # Fixed norms: the published files of the first form are meant for 0. The keys cannot tell
-        # them from files that somebody trained with 1e-5.
-        expects["MODEL.BATCH_NORM_EPS"] = 0.0
+    expects = {**(TRUNK_EXPECTS if is_v2 else first_form_trunk_expects(state)), **_DETECTOR_EXPECTS}
     scores = state.get("Fast_RCNN.predictor.cls_score.bias")
     if scores is not None and len(scores) == COCO_IDS:
         expects["MODEL.CLASS_LABELS"] = "category_id"
     return expects
+
+
+def first_form_trunk_expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what the trunk of a detector of the first form needs, given its ``state``."""
+    if "Conv_Body.bn1.num_batches_tracked" in state:
+        return dict(TRUNK_EXPECTS)
+    # Fixed norms: the published files are meant for 0. The keys cannot tell them from files that
+    # somebody trained with 1e-5.
+    return {**TRUNK_EXPECTS, "MODEL.BATCH_NORM_EPS": 0.0}

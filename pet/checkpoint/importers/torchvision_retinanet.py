@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .base import TRUNK_LAYER, Converted, Rule, by_rules, rename
-from .torchvision import COCO_IDS, TRUNK_EXPECTS
+from .torchvision import COCO_IDS, first_form_trunk_expects
 
 #: What torchvision's RetinaNet needs besides what its trunk needs.
 _EXPECTS: Mapping[str, Any] = {
@@ -95,9 +95,7 @@ def _sizes_outside(value: Tensor) -> Tensor:
 
 def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what the model needs, given its ``state`` by Pet's keys."""
-    expects = {**TRUNK_EXPECTS, **_EXPECTS}
-    if "Conv_Body.bn1.num_batches_tracked" not in state:
-        expects["MODEL.BATCH_NORM_EPS"] = 0.0  # as with torchvision's other detectors of that form
+    expects = {**first_form_trunk_expects(state), **_EXPECTS}
     dim, dim_in = state["Conv_Body_FPN.p6.weight"].shape[:2]
     expects["FPN.P6_FROM"] = "P5" if dim_in == dim else "res5"
     scores = state.get(f"{_CLASSES}.bias")
