@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torchvision.ops import nms, roi_align, roi_pool
 
 from tests.exactness import detectron2_like as like
-from tests.exactness.detectron2_like import Setting, State
+from tests.exactness import detectron2_like_trunk as trunk_like
+from tests.exactness.detectron2_like import Setting
+from tests.exactness.detectron2_like_trunk import State
 
 STRIDE = 16
 Pool = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -51,14 +53,16 @@ def stage(
     block = 0
     while f"{name}.{block}.conv1.weight" in state:
         first = stride if block == 0 else 1
-        x = like.bottleneck(state, f"{name}.{block}", x, first, setting.stride_in_1x1, dilation)
+        x = trunk_like.bottleneck(
+            state, f"{name}.{block}", x, first, setting.stride_in_1x1, dilation
+        )
         block += 1
     return x
 
 
 def features(state: State, x: torch.Tensor, setting: Setting) -> torch.Tensor:
     """Return the map of res4, or of res5 where the trunk has it."""
-    x = like.conv_norm(state, "backbone.stem.conv1", x, stride=2).relu()
+    x = trunk_like.conv_norm(state, "backbone.stem.conv1", x, stride=2).relu()
     x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
     for name, stride, dilation in (("res2", 1, 1), ("res3", 2, 1), ("res4", 2, 1), ("res5", 1, 2)):
         x = stage(state, f"backbone.{name}", x, stride, setting, dilation)
@@ -114,7 +118,7 @@ def mask_logits(
     else:
         out = pool(x, boxes, 14)
         for i in (1, 2, 3, 4):
-            out = like.conv(state, f"{head}.mask_fcn{i}", out).relu()
+            out = trunk_like.conv(state, f"{head}.mask_fcn{i}", out).relu()
     weight, bias = (state[f"{head}.deconv.{name}"] for name in ("weight", "bias"))
     out = F.conv_transpose2d(out, weight, bias, stride=2).relu()
-    return like.conv(state, f"{head}.predictor", out)
+    return trunk_like.conv(state, f"{head}.predictor", out)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torchvision.ops import batched_nms
 
 from tests.exactness import detectron2_like as like
+from tests.exactness import detectron2_like_trunk as trunk_like
 
-State = like.State
+State = trunk_like.State
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZES = tuple((x, x * 2 ** (1.0 / 3), x * 2 ** (2.0 / 3)) for x in (32, 64, 128, 256, 512))
@@ -20,7 +21,7 @@ CANDIDATES = 1000
 def detect(state: State, image: np.ndarray, setting: like.Setting) -> dict[str, torch.Tensor]:
     """Return ``boxes``, ``scores`` and ``classes``, from 0, of a BGR uint8 image, in its pixels."""
     network_input, size = like.preprocess(image, setting)
-    maps = pyramid(state, like.resnet(state, network_input, setting.stride_in_1x1))
+    maps = pyramid(state, trunk_like.resnet(state, network_input, setting.stride_in_1x1))
     boxes, scores, classes = [], [], []
     for level, x in enumerate(maps):
         logits, deltas = outputs(state, x)
@@ -41,12 +42,12 @@ def detect(state: State, image: np.ndarray, setting: like.Setting) -> dict[str, 
 
 def pyramid(state: State, maps: list[torch.Tensor]) -> list[torch.Tensor]:
     """Return the maps P3 .. P7 of res2 .. res5."""
-    inner = like.conv(state, "backbone.fpn_lateral5", maps[3])
-    levels = [like.conv(state, "backbone.fpn_output5", inner)]
+    inner = trunk_like.conv(state, "backbone.fpn_lateral5", maps[3])
+    levels = [trunk_like.conv(state, "backbone.fpn_output5", inner)]
     for level in (4, 3):
-        lateral = like.conv(state, f"backbone.fpn_lateral{level}", maps[level - 2])
+        lateral = trunk_like.conv(state, f"backbone.fpn_lateral{level}", maps[level - 2])
         inner = lateral + F.interpolate(inner, scale_factor=2, mode="nearest")
-        levels.insert(0, like.conv(state, f"backbone.fpn_output{level}", inner))
+        levels.insert(0, trunk_like.conv(state, f"backbone.fpn_output{level}", inner))
     p6 = strided(state, "backbone.top_block.p6", maps[3])
     return [*levels, p6, strided(state, "backbone.top_block.p7", p6.relu())]
 
@@ -59,11 +60,11 @@ def outputs(state: State, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits (HWA, K) and deltas (HWA, 4) of one map."""
     cls, bbox = x, x
     for index in (0, 2, 4, 6):
-        cls = like.conv(state, f"head.cls_subnet.{index}", cls).relu()
-        bbox = like.conv(state, f"head.bbox_subnet.{index}", bbox).relu()
+        cls = trunk_like.conv(state, f"head.cls_subnet.{index}", cls).relu()
+        bbox = trunk_like.conv(state, f"head.bbox_subnet.{index}", bbox).relu()
     found = []
     for name, hidden in (("cls_score", cls), ("bbox_pred", bbox)):
-        raw = like.conv(state, f"head.{name}", hidden)[0]
+        raw = trunk_like.conv(state, f"head.{name}", hidden)[0]
         per_anchor = raw.view(9, -1, *raw.shape[1:])  # (A, outputs, H, W)
         found.append(per_anchor.permute(2, 3, 0, 1).flatten(0, 2))
     return found[0], found[1]

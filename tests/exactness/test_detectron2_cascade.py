@@ -6,6 +6,7 @@ import torch
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.predictor import Predictor
 from tests.exactness import detectron2_like as like
+from tests.exactness import detectron2_like_trunk as trunk_like
 from tests.exactness.detectron2_cfg import cfg_of
 from tests.exactness.test_detectron2_model import (
     SIZES,
@@ -19,7 +20,7 @@ from tests.exactness.test_detectron2_model import (
 SETTING = like.Setting(160, 256, score_thresh=0.02)
 
 
-def cascade_model(seed: int, image) -> like.State:
+def cascade_model(seed: int, image) -> trunk_like.State:
     """Return a model whose three stages differ, and whose predictions do in ``image``."""
     state = random_model(seed, has_masks=True)
     liven(state, image, SETTING)
@@ -33,7 +34,7 @@ def cascade_model(seed: int, image) -> like.State:
             is_weight = name.endswith("weight")
             state[f"{part}.{stage}.{layer}"] = value[:, order] if is_weight else value.clone()
     x, size = like.preprocess(image, SETTING)
-    maps = like.fpn(state, like.resnet(state, x, SETTING.stride_in_1x1))
+    maps = trunk_like.fpn(state, trunk_like.resnet(state, x, SETTING.stride_in_1x1))
     proposals = like.rpn(state, maps, size)
     for stage in range(3):  # no class is the best everywhere
         logits, _ = like.cascade_outputs(state, maps, proposals, stage)
@@ -71,7 +72,7 @@ def test_stages_matter():
     with torch.inference_mode():
         state = cascade_model(0, image)
         x, size = like.preprocess(image, SETTING)
-        maps = like.fpn(state, like.resnet(state, x, SETTING.stride_in_1x1))
+        maps = trunk_like.fpn(state, trunk_like.resnet(state, x, SETTING.stride_in_1x1))
         proposals = like.rpn(state, maps, size)
         boxes, scores, _ = like.cascade_heads(state, maps, proposals, size, SETTING)
         logits, deltas = like.cascade_outputs(state, maps, proposals, 0)
@@ -89,7 +90,7 @@ def test_the_rpn_alone_gives_the_published_proposals(tmp_path):
         wanted = []
         for image in images:
             x, size = like.preprocess(image, SETTING)
-            maps = like.fpn(state, like.resnet(state, x, SETTING.stride_in_1x1))
+            maps = trunk_like.fpn(state, trunk_like.resnet(state, x, SETTING.stride_in_1x1))
             boxes, logits = like.scored_proposals(state, maps, size)
             found = {"boxes": boxes[:1000], "scores": logits[:1000].sigmoid()}
             wanted.append(like.in_image(found, size, image.shape[:2]))

@@ -15,6 +15,7 @@ from pet.engine.predictor import Predictor
 from pet.modeling.rcnn.keypoint_rcnn import build_keypoint_rcnn
 from pet.structures.keypoints import COCO_PERSON
 from tests.exactness import detectron2_like as like
+from tests.exactness import detectron2_like_trunk as trunk_like
 from tests.exactness.detectron2_cfg import SCALES
 from tests.exactness.test_detectron2_model import liven as liven_boxes
 from tests.exactness.test_detectron2_model import pictures, publish, random_model
@@ -23,11 +24,13 @@ NAME = "keypoint_rcnn_R_50_FPN_3x"
 SETTING = like.Setting(short_side=128, longest_side=192, score_thresh=0.0, max_detections=12)
 
 
-def heatmaps(state: like.State, maps: list[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
+def heatmaps(
+    state: trunk_like.State, maps: list[torch.Tensor], boxes: torch.Tensor
+) -> torch.Tensor:
     """Return the logits (N, 17, 56, 56) of the points in boxes."""
     x = like.pool(maps, boxes, 14)
     for index in range(1, 9):
-        x = like.conv(state, f"roi_heads.keypoint_head.conv_fcn{index}", x).relu()
+        x = trunk_like.conv(state, f"roi_heads.keypoint_head.conv_fcn{index}", x).relu()
     name = "roi_heads.keypoint_head.score_lowres"
     x = F.conv_transpose2d(x, state[f"{name}.weight"], state[f"{name}.bias"], 2, 1)
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -50,7 +53,7 @@ def decode(maps: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
     return torch.tensor(points)
 
 
-def add_keypoint_head(state: like.State, seed: int) -> None:
+def add_keypoint_head(state: trunk_like.State, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(name: str, shape: tuple[int, ...], fan_in: int, outputs: int) -> None:
@@ -72,7 +75,7 @@ def test_keypoint_rcnn_gives_the_published_detections(tmp_path):
     with torch.inference_mode():
         liven_boxes(state, image, SETTING)
         x, size = like.preprocess(image, SETTING)
-        maps = like.fpn(state, like.resnet(state, x, SETTING.stride_in_1x1))
+        maps = trunk_like.fpn(state, trunk_like.resnet(state, x, SETTING.stride_in_1x1))
         boxes, scores, classes = like.roi_heads(
             state, maps, like.rpn(state, maps, size), size, SETTING
         )

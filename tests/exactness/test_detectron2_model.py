@@ -11,6 +11,7 @@ from pet.checkpoint.importers import find_importer
 from pet.engine.predictor import Predictor
 from pet.modeling.backbones.resnet import BlockStyle, Bottleneck, ResNet
 from tests.exactness import detectron2_like as like
+from tests.exactness import detectron2_like_trunk as trunk_like
 
 X_101 = {"blocks": (3, 4, 23, 3), "inner": 256, "groups": 32}
 # Enlarged, shrunk, held to the longest side, upright, and of sides that divide by no stride.
@@ -27,10 +28,10 @@ def trunk_state(
     inner: int = 64,
     groups: int = 1,
     prefix: str = "backbone.bottom_up.",
-) -> like.State:
+) -> trunk_like.State:
     """Return a ResNet of ``inner`` channels between the 1x1 convolutions of res2."""
     generator = torch.Generator().manual_seed(seed)
-    state: like.State = {}
+    state: trunk_like.State = {}
 
     def add(name: str, dim_out: int, dim_in: int, kernel: int, gain: float = 1.0) -> None:
         spread = (2 / (dim_in * kernel**2)) ** 0.5
@@ -46,7 +47,7 @@ def trunk_state(
 
     add("stem.conv1", stem, 3, 7, gain=0.02)  # pixels reach up to 255 from their mean
     dim_in = stem
-    for index, (stage, count) in enumerate(zip(like.STAGES, blocks, strict=True)):
+    for index, (stage, count) in enumerate(zip(trunk_like.STAGES, blocks, strict=True)):
         width, dim_out = inner * 2**index, stem * 4 * 2**index
         for block in range(count):
             name = f"{stage}.{block}"
@@ -78,7 +79,7 @@ def head_shapes(classes: int, has_masks: bool) -> Iterator[tuple[str, tuple[int,
         yield "roi_heads.mask_head.predictor", (classes, 256, 1, 1)
 
 
-def random_model(seed: int, has_masks: bool, classes: int = 80, **trunk) -> like.State:
+def random_model(seed: int, has_masks: bool, classes: int = 80, **trunk) -> trunk_like.State:
     state = trunk_state(seed, **trunk)
     generator = torch.Generator().manual_seed(seed + 1)
     for name, shape in head_shapes(classes, has_masks):
@@ -89,14 +90,14 @@ def random_model(seed: int, has_masks: bool, classes: int = 80, **trunk) -> like
     return state
 
 
-def liven(state: like.State, image: np.ndarray, setting: like.Setting) -> None:
+def liven(state: trunk_like.State, image: np.ndarray, setting: like.Setting) -> None:
     """Scale the predictors' weights, so that what they predict in ``image`` differs, in place."""
 
     def spread(name: str, output: torch.Tensor, wanted: float) -> None:
         state[f"{name}.weight"] *= wanted / output.std()
 
     x, size = like.preprocess(image, setting)
-    maps = like.fpn(state, like.resnet(state, x, setting.stride_in_1x1))
+    maps = trunk_like.fpn(state, trunk_like.resnet(state, x, setting.stride_in_1x1))
     outputs = [like.rpn_outputs(state, x) for x in maps]
     logits, deltas = (torch.cat(values) for values in zip(*outputs, strict=True))
     spread("proposal_generator.rpn_head.objectness_logits", logits, 2.0)
@@ -125,7 +126,7 @@ def pictures(sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     return images
 
 
-def publish(state: like.State, setting: like.Setting, path) -> None:
+def publish(state: trunk_like.State, setting: like.Setting, path) -> None:
     """Write ``state`` as the model zoo does."""
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     arrays["pixel_mean"] = np.array(setting.mean, np.float32).reshape(3, 1, 1)
@@ -149,7 +150,7 @@ def test_a_trunk_gives_the_same_maps(stride_in_1x1, groups, has_statistics):
         state = {name: tensor for name, tensor in state.items() if "running" not in name}
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(7)) * 60
     prefixed = {f"backbone.bottom_up.{name}": tensor for name, tensor in state.items()}
-    wanted = like.resnet(prefixed, images, stride_in_1x1)
+    wanted = trunk_like.resnet(prefixed, images, stride_in_1x1)
 
     style = BlockStyle("freeze", 1e-5, stride_in_1x1, groups, group_width=128 // groups)
     trunk = ResNet(Bottleneck, (2, 1, 2, 1), style, width=16)
@@ -166,7 +167,7 @@ def test_a_trunk_gives_the_same_maps(stride_in_1x1, groups, has_statistics):
 # Models ------------------------------------------------------------------------------------------
 
 
-def check(name: str, setting: like.Setting, state: like.State, sizes, folder) -> None:
+def check(name: str, setting: like.Setting, state: trunk_like.State, sizes, folder) -> None:
     """Hold Pet's detections of the model ``name`` against those of ``detectron2_like``."""
     images = pictures(sizes)
     with torch.inference_mode():

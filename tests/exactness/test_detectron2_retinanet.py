@@ -9,6 +9,7 @@ from pet.engine.predictor import Predictor
 from pet.modeling.build import build_model
 from pet.modeling.rcnn.retinanet import RetinaNet, RetinaNetLossRule, build_retinanet
 from tests.exactness import detectron2_like as like
+from tests.exactness import detectron2_like_trunk as trunk_like
 from tests.exactness import detectron2_retinanet_like as retina_like
 from tests.exactness.detectron2_cfg import cfg_of, close
 from tests.exactness.test_detectron2_model import (
@@ -119,7 +120,7 @@ def head_shapes(classes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "head.bbox_pred", (36, 256, 3, 3)
 
 
-def random_model(seed: int, image, setting: like.Setting, classes: int = 80) -> like.State:
+def random_model(seed: int, image, setting: like.Setting, classes: int = 80) -> trunk_like.State:
     """Return a model whose outputs differ in ``image``."""
     state = trunk_state(seed)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -128,7 +129,7 @@ def random_model(seed: int, image, setting: like.Setting, classes: int = 80) -> 
         state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
         state[f"{name}.bias"] = torch.randn(shape[0], generator=generator) * 0.05
     x, _ = like.preprocess(image, setting)
-    maps = retina_like.pyramid(state, like.resnet(state, x, setting.stride_in_1x1))
+    maps = retina_like.pyramid(state, trunk_like.resnet(state, x, setting.stride_in_1x1))
     found = [retina_like.outputs(state, x) for x in maps]
     logits, deltas = (torch.cat(values) for values in zip(*found, strict=True))
     state["head.cls_score.weight"] *= 1.5 / logits.std()

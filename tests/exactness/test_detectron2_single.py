@@ -9,6 +9,7 @@ import torch
 from pet.engine.predictor import Predictor
 from tests.exactness import detectron2_like as like
 from tests.exactness import detectron2_like_single as single
+from tests.exactness import detectron2_like_trunk as trunk_like
 from tests.exactness.test_detectron2_model import (
     check_detections,
     pictures,
@@ -38,7 +39,7 @@ def head_shapes(form: str, has_masks: bool) -> Iterator[tuple[str, tuple[int, ..
         yield "roi_heads.mask_head.predictor", (CLASSES, CONV, 1, 1)
 
 
-def random_model(form: str, has_masks: bool) -> like.State:
+def random_model(form: str, has_masks: bool) -> trunk_like.State:
     state = trunk_state(0, prefix="backbone.")
     if form == "C4":
         state = {k.replace("backbone.res5", "roi_heads.res5"): v for k, v in state.items()}
@@ -51,7 +52,7 @@ def random_model(form: str, has_masks: bool) -> like.State:
     return state
 
 
-def liven(state: like.State, image: np.ndarray) -> None:
+def liven(state: trunk_like.State, image: np.ndarray) -> None:
     """Scale the predictors' weights, so that what they predict in ``image`` differs, in place."""
 
     def spread(name: str, output: torch.Tensor, wanted: float) -> None:

@@ -166,69 +166,6 @@ def test_boxes_moved_alike_for_all_classes(num_classes):
     assert converted.state["Mask_RCNN.predictor.mask_logits.bias"][0] == 0
 
 
-def as_cascade(shapes):
-    """Return the keys of a Cascade R-CNN, given those of a detector of one stage."""
-    staged = {}
-    for key, shape in shapes.items():
-        part, _, layer = key.removeprefix("roi_heads.").partition(".")
-        if part not in ("box_head", "box_predictor"):
-            staged[key] = shape
-            continue
-        rows = 4 if layer.startswith("bbox_pred") else shape[0]
-        staged |= {f"roi_heads.{part}.{n}.{layer}": (rows, *shape[1:]) for n in range(3)}
-    return staged
-
-
-def test_the_cascade_and_the_rpn_of_the_zoo_are_the_models_of_their_configs():
-    shapes = detectron2_detector(R50)
-    rpn = {key: shape for key, shape in shapes.items() if not key.startswith("roi_heads.")}
-    for name, published in (
-        ("cascade_mask_rcnn_R_50_FPN_1x", as_cascade(shapes)),
-        ("cascade_mask_rcnn_R_50_FPN_3x", as_cascade(shapes)),
-        ("rpn_R_50_FPN_1x", rpn),
-    ):
-        cfg = default_cfg()
-        merge_cfg_from_file(ROOT / f"cfgs/rcnn/detectron2/{name}.yaml", cfg)
-        with torch.device("meta"):
-            model_state = build_model("meta", cfg).state_dict()
-        converted = convert(light(published))
-        report = compare(model_state, converted.state, name)
-        assert (report.missing, report.skipped, report.mismatched) == ((), (), ())
-        assert (converted.not_needed, converted.no_place) == ((), ())
-        assert contradictions(converted.expects, cfg, report.loaded) == []
-
-
-def test_a_cascade_says_what_it_needs():
-    cfg = default_cfg()
-    merge_cfg_from_file(ROOT / "cfgs/rcnn/detectron2/cascade_mask_rcnn_R_50_FPN_1x.yaml", cfg)
-    cfg.CASCADE_RCNN.BBOX_REG_WEIGHTS = ((10.0, 10.0, 5.0, 5.0),) * 3
-    cfg.FAST_RCNN.ROI_XFORM_SAMPLING_RATIO = 2
-    cfg.MODEL.CLASS_LABELS = "category_id"
-    converted = convert(light(as_cascade(detectron2_detector(R50))))
-    differing = {key for key, _, _ in contradictions(converted.expects, cfg, converted.state)}
-    assert differing == {
-        "CASCADE_RCNN.BBOX_REG_WEIGHTS",
-        "FAST_RCNN.ROI_XFORM_SAMPLING_RATIO",
-        "MODEL.CLASS_LABELS",
-    }
-
-
-def test_a_cascade():
-    state = filled(as_cascade(small_detectron2_detector(num_classes=2)))
-    state["roi_heads.box_predictor.1.cls_score.bias"] = torch.tensor([1.0, 2.0, 9.0])
-    converted = convert(state)
-    assert converted.no_place == ()
-    assert converted.state["Cascade_RCNN.stages.1.predictor.cls_score.bias"].tolist() == [9, 1, 2]
-    for ours, theirs in {
-        "Cascade_RCNN.stages.2.predictor.bbox_pred.weight": "box_predictor.2.bbox_pred.weight",
-        "Cascade_RCNN.stages.0.head.fc1.weight": "box_head.0.fc1.weight",
-        "Cascade_RCNN.stages.2.head.fc2.bias": "box_head.2.fc2.bias",
-    }.items():
-        assert torch.equal(converted.state[ours], state[f"roi_heads.{theirs}"]), ours
-    masks = converted.state["Mask_RCNN.predictor.mask_logits.bias"].tolist()
-    assert masks == [0.0, *state["roi_heads.mask_head.predictor.bias"].tolist()]
-
-
 def test_buffers_are_not_needed():
     state = small_detector()
     buffers = [f"proposal_generator.anchor_generator.cell_anchors.{i}" for i in range(5)]

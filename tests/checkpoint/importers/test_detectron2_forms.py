@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pet.checkpoint.expectations import contradictions
-from pet.checkpoint.importers import find_importer
+from pet.checkpoint.importers import Converted, find_importer
 from pet.checkpoint.weights import compare, in_model_places
 from pet.config import CfgNode, default_cfg, merge_cfg_from_file
 from pet.modeling.build import build_model
@@ -18,10 +18,16 @@ from tests.checkpoint.foreign_states import (
     caffe2_trunk,
     detectron2_detector,
     detectron2_trunk,
+    filled,
     layer,
     light,
+    small_detectron2_detector,
 )
 from tests.source_code import ROOT
+
+
+def convert(state: dict[str, torch.Tensor]) -> Converted:
+    return find_importer(state).convert(state)
 
 
 def cfg_of(name: str) -> CfgNode:
@@ -88,7 +94,7 @@ def with_norms(shapes: Shapes, parts: tuple[str, ...]) -> Shapes:
 def check(name: str, shapes: Shapes) -> None:
     cfg = cfg_of(name)
     state = light(shapes)
-    converted = find_importer(state).convert(state)
+    converted = convert(state)
     report = compare(model_state(cfg), converted.state, name)
     assert (report.missing, report.skipped, report.mismatched) == ((), (), ())
     assert (converted.not_needed, converted.no_place) == ((), ())
@@ -121,17 +127,76 @@ def test_a_dilated_res5_is_asked_for():
     state = light(without_pyramid(R50, "DC5", masks=False))
     cfg = cfg_of("faster_rcnn_R_50_DC5_1x")
     cfg.BACKBONE.RES5_DILATION = 1
-    converted = find_importer(state).convert(state)
+    converted = convert(state)
     differing = contradictions(converted.expects, cfg, converted.state)
     assert differing == [("BACKBONE.RES5_DILATION", 1, 2)]
 
 
 def test_imagenet_weights_fill_trunk_and_res5_head():
     state = light(caffe2_trunk(R50))
-    converted = find_importer(state).convert(state)
+    converted = convert(state)
     model = model_state(cfg_of("mask_rcnn_R_50_C4_3x"))
     report = compare(model, in_model_places(converted.state, model), "R-50")
     assert not report.skipped and not report.mismatched
     trunk_and_res5 = ("Conv_Body.", "Fast_RCNN.head.layer4.")
     assert set(report.loaded) == {key for key in model if key.startswith(trunk_and_res5)}
     assert len([key for key in report.loaded if "layer4.2.bn3" in key]) == 4
+
+
+def as_cascade(shapes):
+    """Return the keys of a Cascade R-CNN, given those of a detector of one stage."""
+    staged = {}
+    for key, shape in shapes.items():
+        part, _, layer = key.removeprefix("roi_heads.").partition(".")
+        if part not in ("box_head", "box_predictor"):
+            staged[key] = shape
+            continue
+        rows = 4 if layer.startswith("bbox_pred") else shape[0]
+        staged |= {f"roi_heads.{part}.{n}.{layer}": (rows, *shape[1:]) for n in range(3)}
+    return staged
+
+
+def test_the_cascade_and_the_rpn_of_the_zoo_are_the_models_of_their_configs():
+    shapes = detectron2_detector(R50)
+    rpn = {key: shape for key, shape in shapes.items() if not key.startswith("roi_heads.")}
+    for name, published in (
+        ("cascade_mask_rcnn_R_50_FPN_1x", as_cascade(shapes)),
+        ("cascade_mask_rcnn_R_50_FPN_3x", as_cascade(shapes)),
+        ("rpn_R_50_FPN_1x", rpn),
+    ):
+        cfg = cfg_of(name)
+        converted = convert(light(published))
+        report = compare(model_state(cfg), converted.state, name)
+        assert (report.missing, report.skipped, report.mismatched) == ((), (), ())
+        assert (converted.not_needed, converted.no_place) == ((), ())
+        assert contradictions(converted.expects, cfg, report.loaded) == []
+
+
+def test_a_cascade_says_what_it_needs():
+    cfg = cfg_of("cascade_mask_rcnn_R_50_FPN_1x")
+    cfg.CASCADE_RCNN.BBOX_REG_WEIGHTS = ((10.0, 10.0, 5.0, 5.0),) * 3
+    cfg.FAST_RCNN.ROI_XFORM_SAMPLING_RATIO = 2
+    cfg.MODEL.CLASS_LABELS = "category_id"
+    converted = convert(light(as_cascade(detectron2_detector(R50))))
+    differing = {key for key, _, _ in contradictions(converted.expects, cfg, converted.state)}
+    assert differing == {
+        "CASCADE_RCNN.BBOX_REG_WEIGHTS",
+        "FAST_RCNN.ROI_XFORM_SAMPLING_RATIO",
+        "MODEL.CLASS_LABELS",
+    }
+
+
+def test_a_cascade():
+    state = filled(as_cascade(small_detectron2_detector(num_classes=2)))
+    state["roi_heads.box_predictor.1.cls_score.bias"] = torch.tensor([1.0, 2.0, 9.0])
+    converted = convert(state)
+    assert converted.no_place == ()
+    assert converted.state["Cascade_RCNN.stages.1.predictor.cls_score.bias"].tolist() == [9, 1, 2]
+    for ours, theirs in {
+        "Cascade_RCNN.stages.2.predictor.bbox_pred.weight": "box_predictor.2.bbox_pred.weight",
+        "Cascade_RCNN.stages.0.head.fc1.weight": "box_head.0.fc1.weight",
+        "Cascade_RCNN.stages.2.head.fc2.bias": "box_head.2.fc2.bias",
+    }.items():
+        assert torch.equal(converted.state[ours], state[f"roi_heads.{theirs}"]), ours
+    masks = converted.state["Mask_RCNN.predictor.mask_logits.bias"].tolist()
+    assert masks == [0.0, *state["roi_heads.mask_head.predictor.bias"].tolist()]
