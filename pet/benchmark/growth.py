@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 
 from pet.benchmark import loader, train
@@ -13,6 +14,7 @@ from pet.benchmark.crowd import write_crowd
 from pet.benchmark.measure import Spread, measure
 from pet.benchmark.memory import peak_memory
 from pet.benchmark.setting import Setting
+from pet.utils.env import cpu_count
 from pet.utils.files import atomic_path
 
 Say = Callable[[str], Any]
@@ -69,7 +71,8 @@ def measure_growth(
 ) -> list[Point]:
     """Return the cost at each value of ``axis``, and ``say`` each as it is measured."""
     points = []
-    for value in AXES[axis]:
+    values = [n for n in AXES[axis] if axis != "workers" or n <= cpu_count()]
+    for value in values:
         load = replace(Load(), **{axis: value})
         with tempfile.TemporaryDirectory() as folder:
             setting = load.setting(cfg_file, opts, Path(folder, "data"))
@@ -90,7 +93,7 @@ def _point(axis: str, value: int, setting: Setting, rounds: int) -> Point:
             "Pet": loader.our_side(setting, batches),
         }
         units = batches * setting.batch_size
-        taken = measure(sides, rounds, device)
+        taken = measure(sides, rounds, torch.device("cpu"))
         return Point(value, {k: Spread.of([s / units for s in v]) for k, v in taken.items()}, {})
     makers: dict[str, tuple[Any, ...]] = {
         "torchvision": (train.peer_side, setting, "float32", 1),

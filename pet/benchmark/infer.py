@@ -21,12 +21,16 @@ from pet.utils.precision import autocast
 #: How far Pet may be from torchvision in a row of ``compare_results``: what published results need.
 LIMITS = {"boxes": 1e-3, "scores": 1e-5, "masks": 1e-4, "keypoints": 1e-3}
 
+#: How far the number of detections of two sides that are timed may be apart, of the larger one.
+COUNT_LIMIT = 0.1
+
 
 @torch.inference_mode()
 def check(setting: Setting) -> list[Difference]:
     """Return how the detections of both sides differ, in float32, image by image."""
     peer = setting.peer()
     model, cfg, dataset = build_ours(setting, peer), setting.cfg(), setting.dataset()
+    prepare_for_inference(model)
     rows = []
     for n in range(len(dataset)):
         picture = [read_image(dataset.info(n).file)]
@@ -43,7 +47,15 @@ def row_of(row: Difference, image_id: int) -> Difference:
 
 def too_far(rows: Sequence[Difference]) -> list[Difference]:
     """Return the rows of ``check`` that are beyond ``LIMITS`` or lack partners."""
-    return [row for row in rows if row.unmatched or row.largest > LIMITS[row.stage.split(",")[0]]]
+    # The other way round, what is no number would pass.
+    return [
+        row for row in rows if row.unmatched or not row.largest <= LIMITS[row.stage.split(",")[0]]
+    ]
+
+
+def count(records: Sequence[Any]) -> int:
+    """Return how many detections there are among what a side returns."""
+    return sum(len(of_image["bbox"]) for of_image in records)
 
 
 def our_side(setting: Setting, precision: str) -> Work:
@@ -57,7 +69,7 @@ def our_side(setting: Setting, precision: str) -> Work:
         found = detect(model, loader, device, cfg.TEST.PRECISION)
         return [image_results(info.image_id, d, dataset.category_ids).records for info, d in found]
 
-    return work
+    return lambda: work
 
 
 def peer_side(setting: Setting, precision: str) -> Work:
@@ -85,4 +97,4 @@ def peer_side(setting: Setting, precision: str) -> Work:
                 records.append(peer_records(image_id, on_cpu, dataset.category_ids))
         return records
 
-    return work
+    return lambda: work

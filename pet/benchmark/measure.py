@@ -1,6 +1,8 @@
 """Measuring several ways of doing the same work, in turns, so that what the machine does hits all.
 
-A side is one of the ways; a round lets every side do one unit of work.
+A side is one of the ways; a round lets every side do one unit of work. Before its turn a side makes
+ready, which is not timed: loader processes start and reach their pace. They end with the turn, so
+that none works ahead, or takes the processor, while another side is timed.
 """
 
 import time
@@ -10,7 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-Work = Callable[[], object]
+#: The unit of work of a turn.
+Turn = Callable[[], object]
+
+#: Makes a side ready for a turn.
+Work = Callable[[], Turn]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def measure(
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for index in range(-warm_up, rounds):
         for name in _turned(list(sides), index):
-            taken = _time_on(device, sides[name])
+            taken = _time_on(device, sides[name]())
             if index >= 0:
                 seconds[name].append(taken)
     return seconds
@@ -50,15 +56,15 @@ def _turned(names: list[str], by: int) -> Iterator[str]:
     yield from names[place:] + names[:place]
 
 
-def _time_on(device: torch.device, work: Work) -> float:
+def _time_on(device: torch.device, turn: Turn) -> float:
     if device.type != "cuda":
         start = time.perf_counter()
-        work()
+        turn()
         return time.perf_counter() - start
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize(device)
     begin.record()
-    work()
+    turn()
     end.record()
     end.synchronize()
     return begin.elapsed_time(end) / 1000

@@ -48,7 +48,7 @@ def _work(
     work = make(*args)
     _forget_peak(device)
     for _ in range(2):
-        work()
+        work()()
     if device.type == "cuda":
         pipe.send(torch.cuda.max_memory_allocated(device))
     else:

@@ -39,22 +39,26 @@ class PeerPictures(Dataset[Tensor]):
 class PeerCoco(Dataset[PeerItem]):
     """The images of ``data`` with their annotations, as torchvision's models take them."""
 
-    def __init__(self, data: CocoDataset, flip_prob: float) -> None:
-        """``flip_prob`` as TRAIN.FLIP_PROB."""
+    def __init__(self, data: CocoDataset, flip_prob: float, with_masks: bool) -> None:
+        """``flip_prob`` as TRAIN.FLIP_PROB; ``with_masks`` as MODEL.MASK_ON."""
         self._infos = [data.info(n) for n in range(len(data))]
         self._labels = {category: n for n, category in enumerate(data.category_ids, start=1)}
-        self._coco = COCO(data.annotation_file)
+        coco = COCO(data.annotation_file)
+        self._annotations = [
+            [a for a in coco.imgToAnns[info.image_id] if not a.get("iscrowd")]
+            for info in self._infos
+        ]
         self._flip_prob = flip_prob
+        self._with_masks = with_masks
 
     def __len__(self) -> int:
         return len(self._infos)
 
     def __getitem__(self, index: int) -> PeerItem:
-        """Return image ``index`` (3, H, W) in 0..1, and its boxes, labels and masks (N, H, W)."""
+        """Return image ``index`` (3, H, W) in 0..1, its boxes, labels and any masks (N, H, W)."""
         info = self._infos[index]
         picture = Image.open(info.file).convert("RGB")
-        annotations = self._coco.loadAnns(self._coco.getAnnIds(imgIds=[info.image_id]))
-        target = self._target([a for a in annotations if not a.get("iscrowd")], picture.size)
+        target = self._target(self._annotations[index], picture.size)
         if torch.rand(1) < self._flip_prob:
             picture, target = _flip(picture, target)
         return F.convert_image_dtype(F.pil_to_tensor(picture)), target
@@ -69,17 +73,20 @@ class PeerCoco(Dataset[PeerItem]):
         labels = torch.tensor(
             [self._labels[a["category_id"]] for a in annotations], dtype=torch.int64
         )
-        masks = _full_masks([a["segmentation"] for a in annotations], height, width)
+        target = {"boxes": boxes, "labels": labels}
+        if self._with_masks:
+            outlines = [a["segmentation"] for a in annotations]
+            target["masks"] = _full_masks(outlines, height, width)
         keep = (boxes[:, 3] > boxes[:, 1]) & (boxes[:, 2] > boxes[:, 0])
-        return {"boxes": boxes[keep], "labels": labels[keep], "masks": masks[keep]}
+        return {key: value[keep] for key, value in target.items()}
 
 
 def _full_masks(segmentations: Sequence[Any], height: int, width: int) -> Tensor:
     """Return (N, H, W) uint8."""
     masks = []
-    for polygons in segmentations:
-        parts = coco_mask.decode(coco_mask.frPyObjects(polygons, height, width))
-        masks.append(torch.as_tensor(parts, dtype=torch.uint8).any(dim=2))
+    for outline in segmentations:
+        parts = coco_mask.decode(coco_mask.frPyObjects(outline, height, width))
+        masks.append(torch.as_tensor(parts, dtype=torch.uint8).reshape(height, width, -1).any(2))
     if not masks:
         return torch.zeros((0, height, width), dtype=torch.uint8)
     return torch.stack(masks).to(torch.uint8)
@@ -88,7 +95,8 @@ def _full_masks(segmentations: Sequence[Any], height: int, width: int) -> Tensor
 def _flip(picture: Image.Image, target: PeerTarget) -> tuple[Image.Image, PeerTarget]:
     boxes = target["boxes"].clone()
     boxes[:, [0, 2]] = picture.width - boxes[:, [2, 0]]
-    return F.hflip(picture), {**target, "boxes": boxes, "masks": target["masks"].flip(-1)}
+    masks = {"masks": target["masks"].flip(-1)} if "masks" in target else {}
+    return F.hflip(picture), {**target, "boxes": boxes, **masks}
 
 
 def peer_collate(items: Sequence[PeerItem]) -> tuple[list[Tensor], list[PeerTarget]]:

@@ -4,13 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from pet.benchmark import infer, loader, train
 from pet.benchmark.measure import Work, measure
 from pet.benchmark.memory import peak_memory
 from pet.benchmark.report import Report, make_rows
 from pet.benchmark.setting import Setting
 from pet.benchmark.waits import count_waits
+from pet.engine.comparison import format_table
 from pet.utils.env import describe_env
+
+_CHECKED = 8  # images on which the sides are compared
 
 # A function and its arguments, which give the work of a side.
 Maker = tuple[Any, ...]
@@ -29,36 +34,61 @@ class Plan:
 
 def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report:
     """Time testing of all images; raises ValueError where the sides find other things."""
-    rows = infer.check(setting)
+    rows = infer.check(setting.on_cpu(_CHECKED))
     wrong = infer.too_far(rows)
     if wrong:
-        raise ValueError(f"the two sides do not find the same, so timing them is idle: {wrong}")
+        raise ValueError(
+            "the two sides do not find the same, so timing them is idle:\n"
+            + "\n".join(format_table(wrong))
+        )
     kinds = list(dict.fromkeys(row.stage.split(",")[0] for row in rows))
     largest = {k: max(row.largest for row in rows if row.stage.startswith(k)) for k in kinds}
     agreement = [
-        f"in float32 {kind} differ by at most {value:.1e}" for kind, value in largest.items()
+        f"in float32, on the CPU, {kind} differ by at most {value:.1e}"
+        for kind, value in largest.items()
     ]
     counts = [row.compared.split()[0] for row in rows if row.stage.startswith("boxes")]
     agreement.append(f"detections in the images: {', '.join(counts)}")
     makers = _makers(infer.peer_side, infer.our_side, setting, precisions)
-    title = f"testing {setting.name}, from image file to RLE masks"
+    agreement.append(_counts(makers))
+    title = f"testing {setting.name}, from image file to COCO's records"
     return _run(
         Report(title, "image", plan.rounds, describe_env(), plan.command, agreement, ()),
-        setting,
+        setting.device(),
         makers,
-        setting.images,
+        len(setting.dataset()),
         plan,
     )
 
 
+def _counts(makers: Mapping[str, Maker]) -> str:
+    """Return how many detections each side has; ValueError where one has more work than others."""
+    counts = {name: infer.count(make(*args)()()) for name, (make, *args) in makers.items()}
+    most, least = max(counts.values()), min(counts.values())
+    line = ", ".join(f"{name} {number}" for name, number in counts.items())
+    if most - least > infer.COUNT_LIMIT * most:
+        raise ValueError(f"the sides do not find as much, so timing them is idle: {line}")
+    return f"detections in all images, as timed: {line}"
+
+
 def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: int) -> Report:
     """Time training, ``steps`` a round; raises ValueError where the sides have other losses."""
-    losses = train.check(setting)
+    if setting.cfg().MODEL.RETINANET_ON or setting.cfg().MODEL.KEYPOINT_ON:
+        raise ValueError(
+            f"the training of {setting.name} is not compared; give the YAML of a Faster or Mask "
+            "R-CNN, such as cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml"
+        )
+    device = setting.device()
+    checks = {"float32, on the CPU": train.check(setting.on_cpu(setting.images))}
+    for precision in precisions:
+        if precision != "float32" or device.type != "cpu":
+            checks[f"{precision}, on {device.type}"] = train.check(setting, precision)
     agreement = [
-        f"in float32 {loss.loss} is {loss.ours:.5f}, torchvision's {loss.theirs:.5f}"
+        f"in {where}, {loss.loss} is {loss.ours:.5f}, torchvision's {loss.theirs:.5f}"
+        for where, losses in checks.items()
         for loss in losses
     ]
-    if any(loss.is_too_far for loss in losses):
+    if any(loss.is_too_far for losses in checks.values() for loss in losses):
         raise ValueError(
             "the two sides have other losses, so timing them is idle: " + "; ".join(agreement)
         )
@@ -67,7 +97,7 @@ def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: in
     unit = f"step of {setting.batch_size} images"
     return _run(
         Report(title, unit, plan.rounds, describe_env(), plan.command, agreement, ()),
-        setting,
+        device,
         makers,
         steps,
         plan,
@@ -83,7 +113,8 @@ def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
     }
     title = f"loading training data of {setting.name}"
     report = Report(title, "image", plan.rounds, describe_env(), plan.command, (), ())
-    return _run(report, setting, makers, batches * setting.batch_size, plan)
+    # Loading keeps to the CPU wherever the model is.
+    return _run(report, torch.device("cpu"), makers, batches * setting.batch_size, plan)
 
 
 def _makers(
@@ -102,17 +133,16 @@ def _makers(
 
 
 def _run(
-    report: Report, setting: Setting, makers: Mapping[str, Maker], units: int, plan: Plan
+    report: Report, device: torch.device, makers: Mapping[str, Maker], units: int, plan: Plan
 ) -> Report:
-    """Return ``report`` with its rows; a round of a side is ``units`` units."""
-    device = setting.device()
+    """Return ``report`` with its rows; a turn of a side is ``units`` units."""
     memory = {}
     if plan.memory:
         memory = {name: peak_memory(device, *maker) for name, maker in makers.items()}
     sides = {name: make(*args) for name, (make, *args) in makers.items()}
     seconds = measure(sides, plan.rounds, device)
     if device.type == "cuda":
-        waits = [f"{name} {count_waits(work) / units:.1f}" for name, work in sides.items()]
+        waits = [f"{name} {count_waits(work()) / units:.1f}" for name, work in sides.items()]
         line = f"waits for the device, for each {report.unit}: {', '.join(waits)}"
         report = replace(report, agreement=(*report.agreement, line))
     references = [name for name in makers if name.startswith("torchvision")]

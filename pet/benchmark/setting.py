@@ -1,7 +1,7 @@
 """What both sides of a benchmark share: the config, the device, the data and the weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pet.engine.comparison import build_copy
 from pet.engine.torchvision_peer import Peer, build_peer, liven
 from pet.engine.train import set_num_classes
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
-from pet.utils.env import resolve_device
+from pet.utils.env import cpu_count, resolve_device
 
 _NAME = "benchmark"
 
@@ -33,6 +33,19 @@ class Setting:
     batch_size: int
     workers: int  # loader processes of each side
     is_train: bool
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for more workers than there are processors: Pet starts no more."""
+        if not 0 <= self.workers <= cpu_count():
+            raise ValueError(
+                f"{self.workers} workers were asked for; give 0 to {cpu_count()}, as many as there "
+                "are processors"
+            )
+
+    def on_cpu(self, images: int) -> "Setting":
+        """Return the same on a CPU, with at most ``images`` images."""
+        opts = (*self.opts, "DEVICE", "cpu")
+        return replace(self, opts=opts, images=min(images, self.images), workers=0)
 
     @property
     def name(self) -> str:
@@ -73,8 +86,11 @@ class Setting:
         return node
 
     def device(self) -> torch.device:
-        """Return the device of both sides, that of ``DEVICE``."""
-        return resolve_device(self.cfg().DEVICE)
+        """Return the device of both sides, that of ``DEVICE``, which is made the current one."""
+        device = resolve_device(self.cfg().DEVICE)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return device
 
     def dataset(self) -> CocoDataset:
         """Return the images of both sides."""

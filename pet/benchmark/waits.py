@@ -4,11 +4,14 @@ import warnings
 
 import torch
 
-from pet.benchmark.measure import Work
+from pet.benchmark.measure import Turn
+
+# What PyTorch says of each wait; of the counting itself it says that it may miss some.
+_WAIT = "called a synchronizing"
 
 
-def count_waits(work: Work) -> int:
-    """Return how often ``work`` makes the CPU wait for a CUDA device, as PyTorch itself counts it.
+def count_waits(turn: Turn) -> int:
+    """Return how often ``turn`` makes the CPU wait for a CUDA device, as PyTorch itself counts it.
 
     A wait leaves the device without work until the CPU has gone on.
     """
@@ -17,7 +20,7 @@ def count_waits(work: Work) -> int:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            work()
+            turn()
         finally:
             torch.cuda.set_sync_debug_mode(before)
-    return sum("synchronizing" in str(warning.message) for warning in caught)
+    return sum(_WAIT in str(warning.message) for warning in caught)

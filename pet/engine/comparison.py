@@ -218,7 +218,7 @@ def compare_results(
             yield _differ(f"result {name}, image {n}", values[mine], wanted[name][other], counts)
         if found.masks is not None:
             differ = found.masks[mine] != (wanted["masks"][other, 0] > 0.5)
-            share = differ.float().mean().reshape(-1)
+            share = differ.float().sum().reshape(-1) / max(differ.numel(), 1)
             row = _differ(f"result masks, image {n}", share, torch.zeros_like(share))
             yield replace(row, compared=f"{counts[0]} and {counts[1]}")
         if found.keypoints is not None:

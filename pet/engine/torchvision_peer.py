@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import detection as tv_detection
 
 from pet.checkpoint.torch_file import read_torch_file
-from pet.config import CfgNode, cfg
+from pet.config import CfgNode, UnknownNameError, cfg
 
 Peer = Any  # a model of torchvision, whose parts have no declared types
 
@@ -29,11 +29,11 @@ PEERS: dict[str, Callable[..., nn.Module]] = {
 def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
     """Return torchvision's model ``name`` in eval mode, its weights and statistics random.
 
-    Sizes, thresholds and the ``eps`` of the trunk's norms are those of ``cfg``; all else is as
-    torchvision builds it. Raises KeyError for a name that is not among ``PEERS``.
+    Sizes, samples, thresholds and the ``eps`` of the trunk's norms are those of ``cfg``; all else
+    is as torchvision builds it. Raises KeyError for a name that is not among ``PEERS``.
     """
     if name not in PEERS:
-        raise KeyError(
+        raise UnknownNameError(
             f"there is no torchvision model {name!r} to compare with; choose from "
             f"{', '.join(PEERS)}"
         )
@@ -57,13 +57,24 @@ def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
     return model.eval()
 
 
+_SAMPLING = {
+    "batch_size_per_image": "BATCH_SIZE_PER_IMAGE",
+    "positive_fraction": "POSITIVE_FRACTION",
+    "fg_iou_thresh": "FG_IOU_THRESHOLD",
+    "bg_iou_thresh": "BG_IOU_THRESHOLD",
+}
+
+
 def _limits(cfg: CfgNode) -> dict[str, float]:
-    """Return how many proposals and detections there are, by torchvision's names."""
+    """Return the numbers and thresholds by which boxes are chosen, by torchvision's names."""
     if cfg.MODEL.RETINANET_ON:
         return {
             "score_thresh": cfg.RETINANET.SCORE_THRESH,
             "detections_per_img": cfg.RETINANET.DETECTIONS_PER_IMG,
             "topk_candidates": cfg.RETINANET.PRE_NMS_TOP_N,
+            "nms_thresh": cfg.RETINANET.NMS,
+            "fg_iou_thresh": cfg.RETINANET.FG_IOU_THRESHOLD,
+            "bg_iou_thresh": cfg.RETINANET.BG_IOU_THRESHOLD,
         }
     return {
         "rpn_pre_nms_top_n_train": cfg.RPN.PRE_NMS_TOP_N_TRAIN,
@@ -72,6 +83,13 @@ def _limits(cfg: CfgNode) -> dict[str, float]:
         "rpn_post_nms_top_n_test": cfg.RPN.POST_NMS_TOP_N_TEST,
         "box_score_thresh": cfg.FAST_RCNN.SCORE_THRESH,
         "box_detections_per_img": cfg.FAST_RCNN.DETECTIONS_PER_IMG,
+        "rpn_nms_thresh": cfg.RPN.NMS_THRESH,
+        "box_nms_thresh": cfg.FAST_RCNN.NMS,
+        **{
+            f"{part}_{theirs}": section[ours]
+            for part, section in (("rpn", cfg.RPN), ("box", cfg.FAST_RCNN))
+            for theirs, ours in _SAMPLING.items()
+        },
     }
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_loading_is_measured_by_worker(monkeypatch):
     opts = ("DEVICE", "cpu")
     (point,) = measure_growth("workers", CFG, opts, rounds=1, say=said.append)
     assert set(point.seconds) == {"torchvision", "Pet"} and not point.memory
-    assert said[0].startswith("workers 0: torchvision 0.")
+    assert re.fullmatch(r"workers 0: torchvision [\d.]+ s, Pet [\d.]+ s", said[0])
 
 
 def test_plots(tmp_path):

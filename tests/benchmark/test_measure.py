@@ -1,3 +1,5 @@
+from functools import partial
+
 import torch
 
 from pet.benchmark.measure import Spread, measure, ratios
@@ -15,7 +17,7 @@ def test_ratios_are_those_of_each_round():
 
 def test_sides_take_turns_and_each_begins_once():
     calls = []
-    sides = {name: lambda name=name: calls.append(name) for name in "abc"}
+    sides = {name: lambda name=name: partial(calls.append, name) for name in "abc"}
     seconds = measure(sides, rounds=3, device=torch.device("cpu"), warm_up=0)
     assert "".join(calls) == "abc" + "bca" + "cab"
     assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3, "c": 3}
@@ -26,9 +28,13 @@ def test_the_warm_up_does_not_count(monkeypatch):
     monkeypatch.setattr("pet.benchmark.measure.time.perf_counter", lambda: next(times))
     lengths = iter([50, 1, 2])
 
-    def work():
+    def turn():
         for _ in range(next(lengths)):
             next(times)
+
+    def work():
+        next(times)  # to get ready is not timed
+        return turn
 
     seconds = measure({"a": work}, rounds=2, device=torch.device("cpu"), warm_up=1)
     assert seconds == {"a": [2, 3]}

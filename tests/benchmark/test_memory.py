@@ -11,7 +11,7 @@ def fill(made: int, kept: int, needed: int) -> Work:
     """Return work that needs ``needed`` MB; making it takes ``made``, of which ``kept`` stay."""
     torch.ones(made, 250_000)
     stays = torch.ones(kept, 250_000)
-    return lambda: (stays, torch.ones(needed, 250_000))
+    return lambda: lambda: (stays, torch.ones(needed, 250_000))
 
 
 def fail() -> Work:

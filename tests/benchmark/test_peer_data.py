@@ -21,7 +21,7 @@ def shapes(fresh_cfg, tmp_path, monkeypatch):
 
 def test_objects_are_those_of_the_data_set(shapes):
     sample = shapes.read(3)
-    image, target = PeerCoco(shapes, flip_prob=0.0)[3]
+    image, target = PeerCoco(shapes, flip_prob=0.0, with_masks=True)[3]
     torch.testing.assert_close(target["boxes"], sample.boxes)
     assert target["labels"].tolist() == sample.labels.tolist()
     assert target["masks"].shape == (len(sample.labels), *sample.size)
@@ -35,15 +35,15 @@ def test_objects_are_those_of_the_data_set(shapes):
 
 
 def test_a_flipped_image_has_flipped_objects(shapes):
-    image, target = PeerCoco(shapes, flip_prob=0.0)[0]
-    mirrored, flipped = PeerCoco(shapes, flip_prob=1.0)[0]
+    image, target = PeerCoco(shapes, flip_prob=0.0, with_masks=True)[0]
+    mirrored, flipped = PeerCoco(shapes, flip_prob=1.0, with_masks=True)[0]
     assert torch.equal(mirrored, image.flip(-1))
     assert torch.equal(flipped["masks"], target["masks"].flip(-1))
     assert torch.equal(flipped["boxes"][:, 0], image.shape[-1] - target["boxes"][:, 2])
 
 
 def test_pictures_alone(shapes):
-    image, _ = PeerCoco(shapes, flip_prob=0.0)[1]
+    image, _ = PeerCoco(shapes, flip_prob=0.0, with_masks=True)[1]
     assert torch.equal(PeerPictures([shapes.info(1).file])[0], image)
 
 
@@ -61,3 +61,23 @@ def test_records():
     assert records["bbox"] == [{**shared, "bbox": [2.0, 1.0, 1.0, 2.0]}]
     (segm,) = records["segm"]
     np.testing.assert_array_equal(coco_mask.decode(segm["segmentation"]), probs[0, 0] > 0.5)
+
+
+def test_an_outline_as_rle(shapes):
+    data = PeerCoco(shapes, flip_prob=0.0, with_masks=True)
+    _, plain = data[0]
+    height, width = plain["masks"].shape[1:]
+    for annotation, mask in zip(data._annotations[0], plain["masks"], strict=True):
+        # The lengths of the runs of 0, 1, 0, ..., down the columns.
+        bits = np.concatenate([[0], mask.T.reshape(-1).numpy(), [0]])
+        ends = np.append(np.flatnonzero(np.diff(bits)), height * width)
+        counts = np.diff(ends, prepend=0).tolist()
+        annotation["segmentation"] = {"counts": counts, "size": [height, width]}
+    _, packed = data[0]
+    assert torch.equal(packed["masks"], plain["masks"])
+
+
+def test_no_masks_where_none_are_trained(shapes):
+    for flip_prob in (0.0, 1.0):
+        _, target = PeerCoco(shapes, flip_prob, with_masks=False)[0]
+        assert set(target) == {"boxes", "labels"}

@@ -1,9 +1,12 @@
 """Whole benchmarks on a few drawn pictures: what they report, and what they refuse."""
 
+import multiprocessing
+from functools import partial
+
 import pytest
 import torch
 
-from pet.benchmark import infer, train
+from pet.benchmark import infer, loader, train
 from pet.benchmark.run import Plan, run_infer, run_loader, run_train
 from pet.benchmark.setting import Setting
 from pet.engine.comparison import Difference
@@ -31,7 +34,7 @@ def test_testing_is_compared_and_timed(opts):
     assert [row.side for row in report.rows] == ["torchvision fp32", "Pet fp32"]
     assert list(report.rows[1].faster) == ["torchvision fp32"] and not report.rows[0].faster
     assert any("boxes differ by at most" in line for line in report.agreement)
-    ours, theirs = infer.our_side(setting, "float32")(), infer.peer_side(setting, "float32")()
+    ours, theirs = (side(setting, "float32")()() for side in (infer.our_side, infer.peer_side))
     for mine, other in zip(ours, theirs, strict=True):
         assert len(mine["segm"]) == len(other["segm"]) > 0
         for own, peers in zip(mine["segm"], other["segm"], strict=True):
@@ -46,6 +49,15 @@ def test_training_is_compared_and_timed(opts):
     assert len(report.agreement) == 5
 
 
+def test_the_rounded_losses_are_compared_as_well(opts):
+    setting = Setting(CFG, opts, images=2, batch_size=2, workers=0, is_train=True)
+    losses = train.check(setting, "bfloat16")
+    assert len(losses) == 5 and all(loss.rounded for loss in losses)
+    exact = train.check(setting)
+    assert not any(loss.is_too_far for loss in losses + exact)
+    assert [loss.ours for loss in losses] != [loss.ours for loss in exact]
+
+
 def test_loading_is_timed(opts):
     setting = Setting(CFG, opts, images=4, batch_size=2, workers=0, is_train=True)
     report = run_loader(setting, PLAN, batches=2)
@@ -56,9 +68,9 @@ def test_sides_that_differ_are_not_timed(opts, monkeypatch):
     setting = Setting(CFG, opts, images=1, batch_size=1, workers=0, is_train=False)
     rows = [Difference("boxes, 1", "5 and 5", 0.5, 100.0)]
     monkeypatch.setattr(infer, "check", lambda setting: rows)
-    with pytest.raises(ValueError, match=r"do not find the same.*boxes, 1"):
+    with pytest.raises(ValueError, match=r"do not find the same(?s:.*)boxes, 1"):
         run_infer(setting, PLAN, ["float32"])
-    monkeypatch.setattr(train, "check", lambda setting: [train.LossDifference("loss_x", 1.0, 1.1)])
+    monkeypatch.setattr(train, "check", lambda _: [train.LossDifference("loss_x", 1.0, 1.1)])
     with pytest.raises(ValueError, match=r"other losses.*loss_x is 1\.0"):
         run_train(setting, PLAN, ["float32"], steps=1)
 
@@ -77,3 +89,48 @@ def test_the_same_part_of_the_trunk_is_frozen(opts):
     assert "backbone.body.layer1.2.conv3.weight" in frozen
     assert "backbone.body.layer2.0.conv1.weight" not in frozen
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in peer.modules())
+
+
+def test_what_is_no_number_is_too_far():
+    assert infer.too_far([Difference("scores, 1", "4 and 4", float("nan"), 1.0)])
+    assert train.LossDifference("loss_x", float("nan"), 1.0).is_too_far
+    assert train.LossDifference("loss_x", float("nan"), 1.0, rounded=True).is_too_far
+
+
+def test_sides_with_unequal_work_are_not_timed(opts, monkeypatch):
+    setting = Setting(CFG, opts, images=2, batch_size=1, workers=0, is_train=False)
+    one_more = {"bbox": [{}] * 6}
+    monkeypatch.setattr(infer, "our_side", lambda *_: lambda: lambda: [one_more] * 2)
+    with pytest.raises(ValueError, match=r"do not find as much.*fp32 10, Pet fp32 12"):
+        run_infer(setting, PLAN, ["float32"])
+
+
+def test_both_sides_sample_as_the_config_says(opts):
+    sampling = ("FAST_RCNN.BATCH_SIZE_PER_IMAGE", "64", "RPN.POSITIVE_FRACTION", "0.25")
+    setting = Setting(CFG, (*opts, *sampling), 2, 1, 0, is_train=True)
+    peer = setting.peer()
+    assert peer.roi_heads.fg_bg_sampler.batch_size_per_image == 64
+    assert peer.rpn.fg_bg_sampler.positive_fraction == 0.25
+
+
+def test_training_that_is_not_compared_is_refused(opts):
+    file = "cfgs/rcnn/torchvision/retinanet_resnet50_fpn.yaml"
+    setting = Setting(file, opts, images=1, batch_size=1, workers=0, is_train=True)
+    with pytest.raises(ValueError, match="of retinanet_resnet50_fpn is not compared"):
+        run_train(setting, PLAN, ["float32"], steps=1)
+
+
+def test_more_workers_than_processors_are_refused(opts):
+    with pytest.raises(ValueError, match="100000 workers were asked for; give 0 to"):
+        Setting(CFG, opts, images=1, batch_size=1, workers=100_000, is_train=True)
+
+
+@pytest.mark.parametrize("side", [loader.our_side, partial(loader.peer_side, resize=True)])
+def test_no_worker_outlives_its_turn(opts, side):
+    setting = Setting(CFG, opts, images=4, batch_size=2, workers=1, is_train=True)
+    work = side(setting, batches=2)
+    turn = work()
+    assert multiprocessing.active_children()
+    turn()
+    del turn
+    assert not multiprocessing.active_children()

@@ -11,6 +11,7 @@ the YAML is that of torchvision's model. Weights are random, so nothing is downl
 import argparse
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pet.benchmark.growth import AXES, measure_growth, plot_growth
@@ -19,10 +20,12 @@ from pet.benchmark.run import Plan, run_infer, run_loader, run_train
 from pet.benchmark.setting import Setting, parse_opts
 from pet.engine.cli import positive_int, run_tool
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 def main() -> None:
     """Parse the command line, run the benchmark, print its table."""
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     if args.work == "growth":
         _grow(args)
         return
@@ -52,10 +55,24 @@ def _grow(args: argparse.Namespace) -> None:
     print(f"the plots are in {args.out}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _some_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what turns words with commas between them into a list of ``choices``."""
+
+    def parse(text: str) -> list[str]:
+        words = text.split(",")
+        for word in words:
+            if word not in choices:
+                raise argparse.ArgumentTypeError(f"no {word!r}; choose from {', '.join(choices)}")
+        return words
+
+    return parse
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description="Measure Pet beside torchvision.")
     works = parser.add_subparsers(dest="work", required=True)
-    infer = works.add_parser("infer", help="testing: image file -> RLE masks")
+    infer = works.add_parser("infer", help="testing: image file -> records")
     train = works.add_parser("train", help="training: image files -> updated weights")
     load = works.add_parser("loader", help="training data: image files -> batches")
     growth = works.add_parser("growth", help="how the cost of a training step grows")
@@ -70,12 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         work.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
         work.add_argument("--workers", type=int, default=workers, help="loader processes")
     for work in (infer, train):
-        work.add_argument(
-            "--precision", nargs="+", choices=("float32", "bfloat16"), default=["float32"]
-        )
+        help_ = f"one or more of {','.join(PRECISIONS)}"
+        work.add_argument("--precision", type=_some_of(PRECISIONS), default="float32", help=help_)
     train.add_argument("--steps", type=positive_int, default=2, help="steps of a round")
     load.add_argument("--batches", type=positive_int, default=20, help="batches of a round")
-    growth.add_argument("--axes", nargs="+", choices=tuple(AXES), default=list(AXES))
+    axes = ",".join(AXES)
+    help_ = f"one or more of {axes}; by default all"
+    growth.add_argument("--axes", type=_some_of(tuple(AXES)), default=axes, help=help_)
     growth.add_argument("--out", default="growth", metavar="FOLDER", help="where the plots go")
     for work in (infer, train, load, growth):
         work.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
