@@ -103,6 +103,9 @@ def _add_solver_keys(node: CfgNode) -> None:
     node.SOLVER.WEIGHT_DECAY_BIAS = 0.0001
     # Learning rate of the biases (not of normalisation) relative to BASE_LR. Detectron used 2.
     node.SOLVER.BIAS_LR_FACTOR = 1.0
+    # Whether trunk, pyramid and the convolutions over all anchors are compiled (torch.compile), at
+    # the first steps: a minute or more, each time that a run starts. Needs a C++ compiler.
+    node.SOLVER.COMPILE = False
     # Gradients are scaled down to this total L2 norm; 0 leaves them alone.
     node.SOLVER.CLIP_GRAD_NORM = 0.0
     # Iterations over which the learning rate rises to its schedule; 0 for none.

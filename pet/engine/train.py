@@ -24,6 +24,7 @@ from pet.engine.launch import get_local_rank, setup_distributed
 from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.evaluation.oks import warn_of_sigmas
 from pet.modeling.build import build_model
+from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
 from pet.structures import ImageList, Targets
@@ -119,6 +120,8 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
 
     seed_all(cfg.SEED)
     model = build_model(device, cfg)
+    if cfg.SOLVER.COMPILE:
+        _compile(model, cfg)
     optimizer = build_optimizer(model, cfg)
     scheduler = build_lr_scheduler(optimizer, cfg)
     checkpointer = build_checkpointer(datasets.class_names, cfg, datasets.keypoint_layout)
@@ -193,6 +196,12 @@ def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
     cfg.defrost()
     cfg.KRCNN.NUM_KEYPOINTS = num_keypoints
     freeze(cfg)
+
+
+def _compile(model: nn.Module, cfg: CfgNode) -> None:
+    if not isinstance(model, Generalized_RCNN):
+        raise ValueError(f"SOLVER.COMPILE is for generalized_rcnn, not for {cfg.MODEL.TYPE}")
+    model.compile_dense()
 
 
 def _parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -171,6 +171,19 @@ class MaskCrops:
             torch.from_numpy(shapes[:, ::-1].copy()),
         )
 
+    @staticmethod
+    def join(packs: Sequence["MaskCrops"]) -> "MaskCrops":
+        """Return the masks of all ``packs``, of which there is at least one, in order."""
+        lengths = [len(pack.bits) for pack in packs]
+        ends = np.cumsum(lengths).tolist()
+        starts = [p.starts + (e - n) for p, e, n in zip(packs, ends, lengths, strict=True)]
+        return MaskCrops(
+            torch.cat([pack.bits for pack in packs]),
+            torch.cat(starts),
+            torch.cat([pack.origins for pack in packs]),
+            torch.cat([pack.sizes for pack in packs]),
+        )
+
     def __len__(self) -> int:
         return len(self.starts)
 

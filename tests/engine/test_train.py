@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.logging_setup import close_logging
 from pet.engine.train import run_training
+from pet.modeling import registry
 from pet.modeling.rcnn.rpn import RPNHead
 from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
 
@@ -72,6 +73,34 @@ def test_training_in_bfloat16(folder, monkeypatch):
     assert {value.dtype for value in state.values()} <= {torch.float32, torch.int64}
     (*_, last) = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     assert 0 < json.loads(last)["total_loss"] < 10
+
+
+@pytest.mark.filterwarnings("ignore")  # of what traces the model
+def test_a_compiled_run_is_the_same_run(folder, monkeypatch):
+    compiled = []
+
+    def traced(part):
+        """Do all that torch.compile does but the making of a program, which takes minutes."""
+        compiled.append(type(part).__name__)
+        part._compiled_call_impl = torch.compile(part._call_impl, backend="eager")
+
+    monkeypatch.setattr(nn.Module, "compile", traced)
+    states = []
+    for compile_ in (False, True):
+        cfg = tiny_cfg(folder, CKPT=str(folder / str(compile_)), SOLVER__COMPILE=compile_)
+        run_training("tiny.yaml", cfg)
+        states.append(checkpoint(Path(cfg.CKPT) / "model_latest.pth")["model"])
+    assert compiled == ["ResNet", "FPN", "RPNHead"]
+    plain, traced_state = states
+    assert plain.keys() == traced_state.keys()
+    for key, value in plain.items():
+        torch.testing.assert_close(traced_state[key], value, msg=key)
+
+
+def test_only_the_family_itself_is_compiled(folder, monkeypatch):
+    monkeypatch.setitem(registry.MODELS._parts, "mine", lambda cfg: nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"SOLVER\.COMPILE is for generalized_rcnn, not for mine"):
+        run_training("tiny.yaml", tiny_cfg(folder, SOLVER__COMPILE=True, MODEL__TYPE="mine"))
 
 
 def test_a_resumed_run_equals_one_that_was_never_interrupted(folder):

@@ -95,10 +95,16 @@ def fix_norms(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fast"), [*((name, True) for name in RCNNS), ("fasterrcnn_resnet50_fpn", False)]
+    ("name", "paths"),
+    [
+        *((name, "fast") for name in RCNNS),
+        ("fasterrcnn_resnet50_fpn", "plain"),
+        pytest.param("maskrcnn_resnet50_fpn", "compiled", marks=pytest.mark.slow),
+    ],
 )
-def test_losses_and_gradients_are_torchvisions(name, fast, monkeypatch):
-    if not fast:
+@pytest.mark.filterwarnings("ignore")  # of what the compiler itself imports
+def test_losses_and_gradients_are_torchvisions(name, paths, monkeypatch):
+    if paths == "plain":
         switch_off(monkeypatch)
     cfg, images = cfg_of(name), noise_images(SIZES)
     peer = build_peer(name, cfg)
@@ -107,6 +113,8 @@ def test_losses_and_gradients_are_torchvisions(name, fast, monkeypatch):
     # In float64: in float32 one ReLU in a million falls on the other side of its kink.
     model = build_copy(peer, cfg).train().double()
     fix_norms(model)
+    if paths == "compiled":
+        model.compile_dense()
     peer.double()
     inputs = [image.double() for image in peer_images(images)]
     # A crowd, an image with nothing, and a few objects.

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
+from pet.ops import mask_align
 from pet.ops.mask_align import align_crops
 from pet.structures import Crop, MaskCrops
 
@@ -20,7 +21,7 @@ def align(crops, boxes, index, resolution=(28, 28)):
     masks = MaskCrops.pack(crops)
     return align_crops(
         *(masks.bits, masks.starts, masks.origins, masks.sizes),
-        *(boxes, index, resolution, (HEIGHT, WIDTH)),
+        *(boxes, index, resolution, torch.tensor([[WIDTH, HEIGHT]]).expand(len(boxes), 2)),
     )
 
 
@@ -59,6 +60,25 @@ def test_equal_to_torchvisions_roi_align_of_full_masks(seed):
     found = align([crop_of(mask) for mask in masks], boxes, index)
     torch.testing.assert_close(found, wanted, atol=2e-5, rtol=0)
     assert 0.1 < wanted.mean() < 0.9
+
+
+def test_in_parts_it_is_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    shapes = [(3, 5), (40, 56), (12, 1), (1, 30), (20, 20)]
+    crops = [Crop(rng.integers(0, 2, shape, np.uint8), 0, 0) for shape in shapes]
+    boxes = torch.from_numpy(rng.uniform(0, 20, (30, 4))).float().cumsum(dim=1)
+    index = torch.from_numpy(rng.integers(0, len(crops), 30))
+    whole = align(crops, boxes, index)
+    monkeypatch.setattr(mask_align, "_MAX_PIXELS", 500)
+    torch.testing.assert_close(align(crops, boxes, index), whole)
+
+
+def test_bfloat16_around_it_changes_nothing():
+    crop = Crop(np.triu(np.ones((30, 30), np.uint8)), 2, 3)
+    boxes, index = torch.tensor([[1.3, 2.1, 33.9, 35.2]]), torch.tensor([0])
+    wanted = align([crop], boxes, index)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(align([crop], boxes, index), wanted)
 
 
 def test_no_boxes_and_an_empty_mask():

@@ -121,6 +121,15 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         assert part is not None
         return part
 
+    def compile_dense(self) -> None:
+        """Let torch.compile make one program each of trunk, pyramid and what anchors predict from.
+
+        The names of the parameters stay. The branches, whose shapes are others each time, stay too.
+        """
+        for part in (self.Conv_Body, self.Conv_Body_FPN, self.dense_part.head):
+            if part is not None:
+                part.compile()
+
     def _losses(
         self, features: list[Tensor], images: ImageList, targets: Sequence[Targets]
     ) -> dict[str, object]:

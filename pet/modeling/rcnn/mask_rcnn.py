@@ -3,6 +3,7 @@
 N images, R RoIs over all images, K classes without the background, M the side of a mask.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from pet.ops.losses import mask_bce
 from pet.ops.mask_align import align_crops
 from pet.ops.masks import sample_crops
 from pet.ops.precision import full_precision
-from pet.structures import Detections, Targets
+from pet.structures import Detections, MaskCrops, Targets
 
 
 class MaskPredictor(nn.Module):
@@ -104,11 +105,8 @@ class MaskRCNN(nn.Module):
         self, logits: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
         """Return what ``losses`` does, given the logits (F, M, M) of the foreground."""
-        wanted = [
-            mask_targets(per_image, target, self.resolution, self.target_method)
-            for per_image, target in zip(rois, targets, strict=True)
-        ]
-        return {"loss_mask": mask_bce(logits, torch.cat(wanted))}
+        wanted = mask_targets(rois, targets, self.resolution, self.target_method)
+        return {"loss_mask": mask_bce(logits, wanted)}
 
     @property
     def shares_res5(self) -> bool:
@@ -139,19 +137,29 @@ class MaskRCNN(nn.Module):
 
 
 def mask_targets(
-    rois: SampledRoIs, target: Targets, resolution: tuple[int, int], method: str = "cell_centre"
+    rois: Sequence[SampledRoIs],
+    targets: Sequence[Targets],
+    resolution: tuple[int, int],
+    method: str = "cell_centre",
 ) -> Tensor:
-    """Return the (F, M, M) masks of the foreground RoIs of one image.
+    """Return the (F, M, M) masks of the foreground RoIs, F over all images.
 
     ``method`` "cell_centre": 0 or 1, the mask at the centre of each cell; "roi_align": 0..1.
     """
-    masks = target.masks
-    assert masks is not None, "the data set was read without masks"
+    packs = [target.masks for target in targets if target.masks is not None]
+    assert len(packs) == len(targets), "the data set was read without masks"
+    masks = MaskCrops.join(packs)
     crops = (masks.bits, masks.starts, masks.origins, masks.sizes)
-    boxes, index = rois.foreground_boxes, rois.matched
-    if method == "roi_align":
-        return align_crops(*crops, boxes, index, resolution, target.size)
-    return (sample_crops(*crops, boxes, index, resolution) >= 0.5).to(boxes.dtype)
+    boxes = torch.cat([per_image.foreground_boxes for per_image in rois])
+    before = itertools.accumulate((len(pack) for pack in packs), initial=0)
+    index = torch.cat([per_image.matched + n for per_image, n in zip(rois, before, strict=False)])
+    if method != "roi_align":
+        return (sample_crops(*crops, boxes, index, resolution) >= 0.5).to(boxes.dtype)
+    limits = [
+        torch.stack([torch.full_like(per_image.matched, side) for side in target.size[::-1]], dim=1)
+        for per_image, target in zip(rois, targets, strict=True)
+    ]
+    return align_crops(*crops, boxes, index, resolution, torch.cat(limits))
 
 
 def build_mask_rcnn(

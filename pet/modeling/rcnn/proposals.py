@@ -72,12 +72,14 @@ def _best_of_levels(
     logits: Sequence[Tensor], deltas: Sequence[Tensor], anchors: Sequence[Tensor], top_n: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return scores (N, T), decoded boxes (N, T, 4) and level of each candidate (T,)."""
-    scores, boxes, levels = [], [], []
+    scores, best_deltas, best_anchors, levels = [], [], [], []
     for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
         count = min(top_n, logit.shape[1])
         score, index = full_precision(logit.detach()).topk(count, dim=1)
-        chosen = full_precision(delta.detach()).gather(1, index[..., None].expand(-1, -1, 4))
         scores.append(score)
-        boxes.append(decode_boxes(chosen, anchor[index], RPN_BOX_WEIGHTS))
+        best_deltas.append(delta.detach().gather(1, index[..., None].expand(-1, -1, 4)))
+        best_anchors.append(anchor[index])
         levels.append(torch.full((count,), level, device=logit.device))
-    return torch.cat(scores, dim=1), torch.cat(boxes, dim=1), torch.cat(levels)
+    deltas_of_all = full_precision(torch.cat(best_deltas, dim=1))
+    boxes = decode_boxes(deltas_of_all, torch.cat(best_anchors, dim=1), RPN_BOX_WEIGHTS)
+    return torch.cat(scores, dim=1), boxes, torch.cat(levels)

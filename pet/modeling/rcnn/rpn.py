@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pet.config import CfgNode, cfg
 from pet.layers.conv import ConvNorm
 from pet.modeling.anchors import AnchorGenerator
-from pet.modeling.matcher import FOREGROUND, match_boxes
+from pet.modeling.matcher import match_boxes
 from pet.modeling.rcnn.proposals import (
     RPN_BOX_WEIGHTS,
     ProposalRule,
@@ -146,27 +146,36 @@ def rpn_losses(
     ``logits`` (N, A_all), ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4). Objectness is a binary
     cross-entropy; boxes are a smooth L1 of the deltas of the foreground.
     """
-    objectness, box_reg = logits.new_zeros(()), deltas.new_zeros(())
-    count = 0
-    for logit, delta, target in zip(logits, deltas, targets, strict=True):
+    # Only what has to be is done image by image: on a GPU, starting small steps is what takes time.
+    sampled, foreground, gt_boxes = [], [], []
+    for target in targets:
         matched, labels = match_boxes(
             target.boxes, anchors, rule.fg_iou, rule.bg_iou, allow_low_quality=True
         )
-        foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
-        sampled = torch.cat((foreground, background))
-        count += len(sampled) if rule.per_sampled else rule.batch_size
-        sampled_logit = full_precision(logit[sampled])
-        wanted = (labels[sampled] == FOREGROUND).to(sampled_logit.dtype)
-        objectness = objectness + F.binary_cross_entropy_with_logits(
-            sampled_logit, wanted, reduction="sum"
-        )
-        gt_boxes = target.boxes[matched[foreground]]
-        wanted_delta = encode_boxes(gt_boxes, anchors[foreground], RPN_BOX_WEIGHTS)
-        box_reg = box_reg + smooth_l1_sum(
-            full_precision(delta[foreground]), wanted_delta, rule.smooth_l1_beta
-        )
-    count = max(count, 1)
+        chosen = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
+        sampled.append(torch.cat(chosen))
+        foreground.append(chosen[0])
+        gt_boxes.append(target.boxes[matched[chosen[0]]])
+    logit, delta = full_precision(_of_images(logits, sampled)), _of_images(deltas, foreground)
+    wanted = [
+        torch.arange(len(all_), device=logit.device) < len(some)
+        for all_, some in zip(sampled, foreground, strict=True)
+    ]
+    objectness = F.binary_cross_entropy_with_logits(
+        logit, torch.cat(wanted).to(logit.dtype), reduction="sum"
+    )
+    wanted_delta = encode_boxes(
+        torch.cat(gt_boxes), anchors[torch.cat(foreground)], RPN_BOX_WEIGHTS
+    )
+    box_reg = smooth_l1_sum(full_precision(delta), wanted_delta, rule.smooth_l1_beta)
+    count = max(len(logit) if rule.per_sampled else rule.batch_size * len(targets), 1)
     return {"loss_objectness": objectness / count, "loss_rpn_box_reg": box_reg / count}
+
+
+def _of_images(values: Tensor, index: Sequence[Tensor]) -> Tensor:
+    """Return those of ``values`` (N, A, ...) that the ``index`` (n,) of each image chooses."""
+    count = values.shape[1]
+    return values.flatten(0, 1)[torch.cat([i + n * count for n, i in enumerate(index)])]
 
 
 def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:

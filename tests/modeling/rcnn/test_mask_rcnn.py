@@ -45,7 +45,7 @@ def branch_of(predictor: nn.Module) -> MaskRCNN:
 def test_a_mask_that_fills_the_roi_is_all_ones():
     target = box_targets([[10, 20, 66, 76], [0, 0, 28, 28], [64, 8, 120, 36]], [1, 2, 3], SIZE)
     rois = foreground(target.boxes.tolist(), [0, 1, 2])
-    assert mask_targets(rois, target, (28, 28)).tolist() == torch.ones(3, 28, 28).tolist()
+    assert mask_targets([rois], [target], (28, 28)).tolist() == torch.ones(3, 28, 28).tolist()
 
 
 def test_half_a_mask_by_hand():
@@ -58,7 +58,7 @@ def test_half_a_mask_by_hand():
     rois = foreground(
         [[8.0, 8.0, 64.0, 64.0], [-6.0, 8.0, 50.0, 64.0], [8.0, 8.0, 64.0, 64.0]], [0, 0, 1]
     )
-    half, shifted, none = mask_targets(rois, target, (28, 28))
+    half, shifted, none = mask_targets([rois], [target], (28, 28))
     assert (half[:, :14] == 1).all() and (half[:, 14:] == 0).all()
     assert (shifted[:, 7:21] == 1).all() and shifted.sum() == 28 * 14
     assert (none == 0).all()
@@ -68,25 +68,42 @@ def test_half_a_mask_by_hand():
 def test_a_cell_half_covered_is_object(shift, first_cell):
     target = box_targets([[8, 8, 64, 64]], [1], SIZE)
     left = 8.0 - shift  # cells of one pixel, of which the first is covered by 1 - shift
-    [mask] = mask_targets(foreground([[left, 20.0, left + 28, 48.0]], [0]), target, (28, 28))
+    [mask] = mask_targets([foreground([[left, 20.0, left + 28, 48.0]], [0])], [target], (28, 28))
     assert (mask[:, 0] == first_cell).all()
     assert (mask[:, 1:] == 1).all()
 
 
 def test_targets_are_zeros_and_ones():
     target = box_targets([[3, 5, 47, 38]], [1], SIZE)
-    masks = mask_targets(foreground([[1.3, 2.7, 51.9, 30.1]], [0]), target, (28, 28))
+    masks = mask_targets([foreground([[1.3, 2.7, 51.9, 30.1]], [0])], [target], (28, 28))
     assert masks.dtype == torch.float32
     assert set(masks.unique().tolist()) == {0.0, 1.0}
-    assert mask_targets(foreground([], []), target, (28, 28)).shape == (0, 28, 28)
-    none = mask_targets(foreground([], []), box_targets([], [], SIZE), (28, 28))
+    assert mask_targets([foreground([], [])], [target], (28, 28)).shape == (0, 28, 28)
+    none = mask_targets([foreground([], [])], [box_targets([], [], SIZE)], (28, 28))
     assert none.shape == (0, 28, 28)
+
+
+@pytest.mark.parametrize("method", ["cell_centre", "roi_align"])
+def test_the_targets_of_a_batch_are_those_of_its_images(method):
+    targets = [
+        box_targets([[3, 5, 47, 38], [60, 20, 127, 90]], [1, 2], (96, 128)),
+        box_targets([], [], (64, 64)),
+        box_targets([[10, 8, 79, 49]], [3], (50, 80)),
+    ]
+    rois = [
+        foreground([[58.5, 11.0, 128.0, 96.0], [1.3, 2.7, 51.9, 30.1]], [1, 0]),
+        foreground([], []),
+        foreground([[0.0, 0.0, 80.0, 50.0]], [0]),
+    ]
+    alone = [mask_targets([r], [t], (28, 28), method) for r, t in zip(rois, targets, strict=True)]
+    assert [len(masks) for masks in alone] == [2, 0, 1] and all(m.any() for m in alone[::2])
+    assert torch.equal(mask_targets(rois, targets, (28, 28), method), torch.cat(alone))
 
 
 def test_training_without_masks_says_so():
     target = Targets(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([1]), SIZE, 1)
     with pytest.raises(AssertionError, match="read without masks"):
-        mask_targets(foreground([[0.0, 0.0, 9.0, 9.0]], [0]), target, (28, 28))
+        mask_targets([foreground([[0.0, 0.0, 9.0, 9.0]], [0])], [target], (28, 28))
 
 
 def test_each_roi_gets_the_mask_of_its_class():
@@ -193,7 +210,7 @@ def test_targets_may_be_averages_over_the_cell():
     crop = Crop(np.ones((56, 51), np.uint8), 5, 0)
     box = [0.0, 0.0, 56.0, 56.0]
     target = Targets(torch.tensor([box]), torch.tensor([1]), SIZE, 1, MaskCrops.pack([crop]))
-    [mask] = mask_targets(foreground([box], [0]), target, (28, 28), "roi_align")
+    [mask] = mask_targets([foreground([box], [0])], [target], (28, 28), "roi_align")
     assert mask[0, :4].tolist() == [0, 0, 0.75, 1]
 
 
