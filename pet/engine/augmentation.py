@@ -4,7 +4,8 @@ The detections of all views together pass NMS once more; the masks of those left
 of their keypoints, are the mean over the views (as in Detectron).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from pet.config import CfgNode, cfg
 from pet.data.build import make_test_batch
 from pet.modeling.rcnn.fast_rcnn import DetectionRule, build_detection_rule, suppress
-from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
+from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN, as_pooled
 from pet.ops.boxes import flip_boxes, scale_boxes
 from pet.ops.keypoints import scale_keypoints
 from pet.structures import Detections, ImageList, KeypointLayout
@@ -27,6 +28,29 @@ class View:
     short_side: int  # length of the shorter side, in pixels of the network input
     max_size: int  # longest allowed side, likewise
     flipped: bool = False  # whether left and right are exchanged
+
+
+class _SeenImage:
+    """One image, whose feature maps in a view are computed once where several steps need them."""
+
+    def __init__(
+        self, model: Generalized_RCNN, image: np.ndarray, cfg: CfgNode, kept_views: Collection[View]
+    ) -> None:
+        """Take ``image`` (H, W, 3) uint8 BGR; the maps of ``kept_views`` stay in memory."""
+        self.model, self.image, self.cfg = model, image, cfg
+        self.kept_views = kept_views
+        self.kept: dict[View, tuple[list[Tensor], tuple[int, int]]] = {}
+
+    def features(self, view: View) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return the feature maps of a view and its (height, width)."""
+        if view in self.kept:
+            return self.kept[view]
+        picture = np.ascontiguousarray(self.image[:, ::-1]) if view.flipped else self.image
+        batch = make_test_batch([picture], self.cfg, (view.short_side, view.max_size))
+        found = self.model.features(batch.to(_device_of(self.model))), batch.sizes[0]
+        if view in self.kept_views:
+            self.kept[view] = found
+        return found
 
 
 class AugmentedDetector(nn.Module):
@@ -42,7 +66,7 @@ class AugmentedDetector(nn.Module):
         keypoint_views: Sequence[View] = (),
         keypoint_order: Sequence[int] = (),
     ) -> None:
-        """``rule`` joins the detections of the views; ``cfg`` says how images are resized.
+        """``rule`` joins the detections of the views; ``cfg``, as it is now, says how to resize.
 
         The first of ``keypoint_views`` is not mirrored; with one that is, ``keypoint_order`` is
         what ``KeypointLayout.flip_order`` gives.
@@ -52,7 +76,11 @@ class AugmentedDetector(nn.Module):
         self.box_views, self.mask_views = tuple(box_views), tuple(mask_views)
         self.keypoint_views, self.keypoint_order = tuple(keypoint_views), list(keypoint_order)
         self.rule = rule
-        self.cfg = cfg
+        self.cfg = cfg.clone()
+        # What several steps need is computed once; until the image is done it takes memory, of a
+        # view of 800 x 1333 pixels and a pyramid of 256 channels 90 MB.
+        uses = Counter((*self.box_views, *self.mask_views, *self.keypoint_views))
+        self.shared_views = {view for view, times in uses.items() if times > 1}
 
     def forward(self, images: ImageList) -> list[Detections]:
         """Return the detections of each of ``images``, which are not resized, in their pixels."""
@@ -64,17 +92,18 @@ class AugmentedDetector(nn.Module):
     def _detect(self, image: np.ndarray) -> Detections:
         """Return the detections of one image, (H, W, 3) uint8 BGR."""
         size = (image.shape[0], image.shape[1])
-        found = [self._boxes(image, view).resized(size) for view in self.box_views]
+        seen = _SeenImage(self.model, image, self.cfg, self.shared_views)
+        found = [self._boxes(seen, view).resized(size) for view in self.box_views]
         merged = found[0] if len(found) == 1 else self._join(found)
         if self.model.Mask_RCNN is not None:
-            masks = [self._masks(image, view, merged) for view in self.mask_views]
+            masks = [self._masks(seen, view, merged) for view in self.mask_views]
             merged = replace(
                 merged,
                 mask_probs=torch.stack(masks).mean(dim=0),
                 mask_paste=self.model.Mask_RCNN.paste_method,
             )
         if self.model.Keypoint_RCNN is not None:
-            merged = replace(merged, keypoints=self._keypoints(image, merged))
+            merged = replace(merged, keypoints=self._keypoints(seen, merged))
         return merged
 
     def _join(self, found: Sequence[Detections]) -> Detections:
@@ -83,41 +112,37 @@ class AugmentedDetector(nn.Module):
         scores = torch.cat([per_view.scores for per_view in found])
         labels = torch.cat([per_view.labels for per_view in found])
         keep, scores = suppress(boxes, scores, labels, self.rule)
-        return Detections(boxes[keep], scores, labels[keep], found[0].size)
+        drop_empty = found[0].drop_empty
+        return Detections(boxes[keep], scores, labels[keep], found[0].size, drop_empty=drop_empty)
 
-    def _boxes(self, image: np.ndarray, view: View) -> Detections:
+    def _boxes(self, image: _SeenImage, view: View) -> Detections:
         """Return the detections in a view, in its pixels, but not mirrored any more."""
-        features, size = self._features(image, view)
+        features, size = image.features(view)
         [found] = self.model.detect_boxes(features, [size])
         return replace(found, boxes=flip_boxes(found.boxes, size[1])) if view.flipped else found
 
-    def _masks(self, image: np.ndarray, view: View, detections: Detections) -> Tensor:
+    def _masks(self, image: _SeenImage, view: View, detections: Detections) -> Tensor:
         """Return the mask (N, M, M) of each of ``detections`` as the view shows it."""
-        features, size = self._features(image, view)
+        features, size = image.features(view)
         assert self.model.Mask_RCNN is not None
-        [seen] = self.model.Mask_RCNN.add_masks(features, [_in_view(detections, view, size)])
+        moved = _in_view(detections, view, size)
+        [seen] = self.model.Mask_RCNN.add_masks(as_pooled(features), [moved])
         assert seen.mask_probs is not None
         return seen.mask_probs.flip(-1) if view.flipped else seen.mask_probs
 
-    def _keypoints(self, image: np.ndarray, detections: Detections) -> Tensor:
+    def _keypoints(self, image: _SeenImage, detections: Detections) -> Tensor:
         """Return the keypoints (N, P, 3) of ``detections``, at the scale of the first view."""
         assert self.model.Keypoint_RCNN is not None
         heatmaps, seen = [], []
         for view in self.keypoint_views:
-            features, size = self._features(image, view)
+            features, size = image.features(view)
             seen.append(_in_view(replace(detections, mask_probs=None), view, size))
-            logits = self.model.Keypoint_RCNN(features, [seen[-1].boxes])
+            logits = self.model.Keypoint_RCNN(as_pooled(features), [seen[-1].boxes])
             heatmaps.append(logits[:, self.keypoint_order].flip(-1) if view.flipped else logits)
         mean = torch.stack(heatmaps).mean(dim=0)
         (height, width), (seen_height, seen_width) = detections.size, seen[0].size
         keypoints = self.model.Keypoint_RCNN.decode(mean, seen[0].boxes)
         return scale_keypoints(keypoints, width / seen_width, height / seen_height)
-
-    def _features(self, image: np.ndarray, view: View) -> tuple[list[Tensor], tuple[int, int]]:
-        """Return the feature maps of a view and its (height, width)."""
-        picture = np.ascontiguousarray(image[:, ::-1]) if view.flipped else image
-        batch = make_test_batch([picture], self.cfg, (view.short_side, view.max_size))
-        return self.model.features(batch.to(_device_of(self.model))), batch.sizes[0]
 
 
 def _in_view(detections: Detections, view: View, size: tuple[int, int]) -> Detections:

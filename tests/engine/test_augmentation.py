@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from pet.engine.augmentation import AugmentedDetector, View, with_augmentation
 from pet.modeling.build import build_model
 from pet.modeling.rcnn.fast_rcnn import DetectionRule
 from pet.structures import Detections
+from pet.utils.precision import autocast
 from pet.utils.seed import seed_all
 from tests.modeling.rcnn.small import small_cfg
 
@@ -65,6 +68,54 @@ def test_one_view_gives_what_the_model_gives():
     torch.testing.assert_close(found.mask_probs, wanted.mask_probs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("method", ["ROIAlign", "ROIPool"])
+@torch.inference_mode()
+def test_one_view_pools_what_the_model_does_in_bfloat16(method):
+    plain, cfg = aug_cfg(), aug_cfg(BBOX__ENABLED=True, BBOX__SCALES=(), BBOX__H_FLIP=False)
+    for node in (plain, cfg):
+        node.defrost()
+        node.FAST_RCNN.ROI_XFORM_METHOD = node.MRCNN.ROI_XFORM_METHOD = method
+        freeze(node)
+    model = model_of(cfg)
+    pooled = []
+    for branch in (model.Fast_RCNN, model.Mask_RCNN):
+        branch.pooler.register_forward_hook(lambda _, args, out: pooled.append((args[0], out)))
+    with autocast(torch.device("cpu"), "bfloat16"):
+        model(make_test_batch([picture()], plain))
+        with_augmentation(model, cfg)(originals(cfg, picture()))
+    (_, wanted_boxes), _, (box_maps, boxes), (mask_maps, _) = pooled
+    assert {maps.dtype for maps in (*box_maps, *mask_maps)} == {torch.float32}
+    assert torch.equal(boxes, wanted_boxes)
+
+
+@torch.inference_mode()
+def test_a_view_of_boxes_and_masks_is_computed_once():
+    cfg = aug_cfg(
+        BBOX__ENABLED=True, BBOX__SCALES=(32, 96), MASK__ENABLED=True, MASK__SCALES=(96, 48)
+    )
+    model = model_of(cfg)
+    sizes = []
+    model.Conv_Body.register_forward_hook(lambda _, args, out: sizes.append(args[0].shape[2:]))
+    detector = with_augmentation(model, cfg)
+    [found] = detector(originals(cfg, picture()))
+    # Of 64, 32, 96 and 48 pixels, each straight and mirrored.
+    assert len(found) and len(sizes) == 8
+    detector(originals(cfg, picture(1)))  # which is not taken for the first
+    assert len(sizes) == 16
+
+
+@torch.inference_mode()
+def test_a_later_change_of_the_config_is_not_seen():
+    cfg = aug_cfg(BBOX__ENABLED=True, BBOX__SCALES=(), BBOX__H_FLIP=False)
+    detector = with_augmentation(model_of(cfg), cfg)
+    images = originals(cfg, picture())
+    [wanted] = detector(images)
+    cfg.defrost()
+    cfg.INPUT.INTERPOLATION = "pil"
+    [found] = detector(images)
+    assert torch.equal(found.boxes, wanted.boxes)
+
+
 @torch.inference_mode()
 def test_views_for_masks_alone_leave_the_boxes_as_they_were():
     """A second round of soft NMS would lower their scores once more."""
@@ -109,8 +160,10 @@ class Fixed:
 
     Mask_RCNN = Keypoint_RCNN = None
 
-    def __init__(self, found: dict[tuple[int, int], tuple[list[float], float]]) -> None:
-        self.found = found
+    def __init__(
+        self, found: dict[tuple[int, int], tuple[list[float], float]], drop_empty: bool = True
+    ) -> None:
+        self.found, self.drop_empty = found, drop_empty
 
     def __call__(self, *_):
         raise AssertionError
@@ -123,7 +176,8 @@ class Fixed:
 
     def detect_boxes(self, _, sizes):
         box, score = self.found[sizes[0]]
-        return [Detections(torch.tensor([box]), torch.tensor([score]), torch.tensor([1]), sizes[0])]
+        found = Detections(torch.tensor([box]), torch.tensor([score]), torch.tensor([1]), sizes[0])
+        return [replace(found, drop_empty=self.drop_empty)]
 
 
 def detector(model: Fixed, views: list[View]) -> AugmentedDetector:
@@ -150,6 +204,14 @@ def test_a_mirrored_view_is_mirrored_back_by_hand():
     views = [View(40, 100, flipped=True)]
     [found] = detector(model, views)(originals(aug_cfg(BBOX__ENABLED=True), picture()))
     assert found.boxes.tolist() == [[45.0, 10.0, 55.0, 20.0]]
+
+
+@pytest.mark.parametrize("drop_empty", [True, False])
+def test_joined_views_keep_the_empty_boxes_that_each_would(drop_empty):
+    model = Fixed({(40, 60): ([60.0, 10.0, 60.0, 20.0], 0.9)}, drop_empty)
+    views = [View(40, 100), View(40, 100, flipped=True)]
+    [found] = detector(model, views)(originals(aug_cfg(BBOX__ENABLED=True), picture()))
+    assert len(found) == len(found.resized(SIZE)) == (0 if drop_empty else 2)
 
 
 def test_the_config_names_the_views():

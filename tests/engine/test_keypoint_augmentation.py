@@ -8,6 +8,7 @@ from pet.engine.augmentation import with_augmentation
 from pet.modeling.build import build_model
 from pet.ops.keypoints import flip_keypoints
 from pet.structures import KeypointLayout
+from pet.utils.precision import autocast
 from pet.utils.seed import seed_all
 from tests.modeling.rcnn.small import small_cfg
 
@@ -78,6 +79,17 @@ def test_views_change_the_points():
     plain = plain.resized(SIZE)
     torch.testing.assert_close(found.boxes, plain.boxes)
     assert not torch.allclose(found.keypoints, plain.keypoints, atol=0.5)
+
+
+@torch.inference_mode()
+def test_points_are_pooled_in_float32_where_the_model_runs_in_bfloat16():
+    cfg = keypoint_cfg(KPS__ENABLED=True, KPS__SCALES=(), KPS__H_FLIP=False)
+    model = model_of(cfg)
+    maps = []
+    model.Keypoint_RCNN.pooler.register_forward_hook(lambda _, args, out: maps.extend(args[0]))
+    with autocast(torch.device("cpu"), "bfloat16"):
+        with_augmentation(model, cfg)(make_test_batch([picture()], cfg))
+    assert {per_level.dtype for per_level in maps} == {torch.float32}
 
 
 def test_mirrored_views_need_the_names_of_the_points():

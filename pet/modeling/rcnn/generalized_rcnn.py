@@ -163,7 +163,8 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         """
         if self.box_branch is None:
             return self.dense_part.detect(features, sizes)
-        return self.box_branch.detect(features, self._propose(features, sizes), sizes)
+        proposals = self._propose(features, sizes)
+        return self.box_branch.detect(as_pooled(features), proposals, sizes)
 
     def _propose(self, features: list[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         assert self.RPN is not None
@@ -171,7 +172,10 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         return proposals
 
     def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
-        """Return ``detections``, in pixels of the network input, with what else is predicted."""
+        """Return ``detections``, in pixels of the network input, with what else is predicted.
+
+        ``features`` come from ``as_pooled``.
+        """
         if self.Mask_RCNN is not None:
             detections = self.Mask_RCNN.add_masks(features, detections)
         if self.Keypoint_RCNN is not None:
