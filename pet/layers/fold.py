@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pet.layers.conv import ConvNorm, has_fixed_statistics
-from pet.layers.deform_conv import DeformConv2d
 from pet.layers.norm import FrozenBatchNorm2d, scale_and_shift
 
 
@@ -40,11 +39,14 @@ def _fold(conv: nn.Module, norm: FrozenBatchNorm2d | _BatchNorm) -> None:
 
 
 def _convert(model: nn.Module) -> None:
-    """Bring what autocast computes in bfloat16 into it; deformable convolutions are not of that."""
+    """Bring into bfloat16 the weights that autocast takes as they are.
+
+    Other classes, those derived from these too, may first compute with theirs in float32, as a
+    deformable convolution or timm's weight-standardised ones do.
+    """
     for module in model.modules():
-        if isinstance(module, DeformConv2d):
-            continue
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        plain = type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, ConvNorm)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and plain:
             module.weight = _constant(module.weight.bfloat16())
             if module.bias is not None:
                 module.bias = _constant(module.bias.bfloat16())

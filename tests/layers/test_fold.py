@@ -10,21 +10,20 @@ from pet.layers.conv import ConvNorm
 from pet.layers.fold import prepare_for_inference
 from pet.layers.norm import FrozenBatchNorm2d
 from pet.modeling.backbones.resnet_blocks import BasicBlock, BlockStyle, Bottleneck
+from tests.layers.random_norm import randomise_norms
 
 
-def randomise(model: nn.Module) -> nn.Module:
+def randomised(model: nn.Module) -> nn.Module:
+    """Return ``model``, in eval mode, with other norms."""
     torch.manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, FrozenBatchNorm2d | nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
+    randomise_norms(model)
     return model.eval()
 
 
 @pytest.mark.parametrize("norm", ["freeze", "bn", "gn"])
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
 def test_blocks_give_the_same_bits(block, norm):
-    model = randomise(block(32, 32, 2, BlockStyle(norm)))
+    model = randomised(block(32, 32, 2, BlockStyle(norm)))
     x = torch.rand(2, 32, 8, 8)
     wanted = model(x)
     prepare_for_inference(model)
@@ -34,7 +33,7 @@ def test_blocks_give_the_same_bits(block, norm):
 
 
 def test_deformable_convolutions_too():
-    model = randomise(Bottleneck(64, 32, 1, BlockStyle(dcn_version=2)))
+    model = randomised(Bottleneck(64, 32, 1, BlockStyle(dcn_version=2)))
     nn.init.normal_(model.conv2.offset.weight, std=0.1)
     x = torch.rand(1, 64, 8, 8)
     wanted = model(x)
@@ -44,7 +43,7 @@ def test_deformable_convolutions_too():
 
 @pytest.mark.parametrize("norm", ["none", "bn", "gn"])
 def test_a_convolution_with_its_norm_inside(norm):
-    model = randomise(ConvNorm(32, 32, 3, norm))
+    model = randomised(ConvNorm(32, 32, 3, norm))
     x = torch.rand(1, 32, 5, 5)
     wanted = model(x)
     prepare_for_inference(model)
@@ -52,7 +51,7 @@ def test_a_convolution_with_its_norm_inside(norm):
 
 
 def test_weights_are_converted_once_and_autocast_gives_the_same_bits():
-    model = randomise(
+    model = randomised(
         nn.Sequential(Bottleneck(128, 32, 1, BlockStyle(dcn_version=1)), ConvNorm(128, 8, 3))
     )
     x = torch.rand(1, 128, 8, 8)
@@ -68,6 +67,22 @@ def test_weights_are_converted_once_and_autocast_gives_the_same_bits():
     assert types["0.conv2.weight"] == torch.float32
 
 
+def test_a_weight_that_is_computed_with_keeps_its_digits():
+    class Standardised(nn.Conv2d):
+        def forward(self, x):
+            mean = self.weight.mean(dim=(1, 2, 3), keepdim=True)
+            return self._conv_forward(x, self.weight - mean, self.bias)
+
+    torch.manual_seed(0)
+    model = Standardised(8, 8, 3).eval()
+    nn.init.normal_(model.weight, mean=1.0, std=0.001)  # rounded, they would be one number
+    x = torch.rand(1, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted = model(x)
+        prepare_for_inference(model, "bfloat16")
+        assert torch.equal(model(x), wanted)
+
+
 def test_modules_that_declare_nothing_are_left_alone():
     class Own(nn.Module):
         def __init__(self):
@@ -77,7 +92,7 @@ def test_modules_that_declare_nothing_are_left_alone():
         def forward(self, x):
             return self.bn1(self.conv1(x).relu())
 
-    model = randomise(Own())
+    model = randomised(Own())
     x = torch.rand(1, 3, 4, 4)
     wanted = model(x)
     prepare_for_inference(model)
