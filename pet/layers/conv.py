@@ -18,6 +18,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     where ``prepare_for_inference`` has folded the norm for good.
     """
     if has_fixed_statistics(norm):
+        assert conv.bias is None
         scale, shift = scale_and_shift(norm)
         return _convolve(x, conv, conv.weight * scale.reshape(-1, 1, 1, 1), shift)
     return norm(_convolve(x, conv, conv.weight, conv.bias))

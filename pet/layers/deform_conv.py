@@ -38,7 +38,7 @@ class DeformConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, dim_in, H, W) to (N, dim_out, H / stride, W / stride)."""
-        return self.convolve(x, self.weight, None)
+        return self.convolve(x, self.weight, self.bias)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return ``forward`` of ``x``, but with this ``weight`` and ``bias``."""
@@ -46,8 +46,7 @@ class DeformConv2d(nn.Conv2d):
         if self.version == 2:
             offset, factor = offset.split((18, 9), dim=1)
             # The paper's sigmoid would start at 0.5, and halve what the trained weight puts out.
-            factor = 2 * factor.sigmoid()
-            factor = full_precision(factor)
+            factor = full_precision(2 * factor.sigmoid())
         assert not isinstance(self.padding, str)
         # The operator has no bfloat16, and under autocast its inputs are of several types.
         return deform_conv2d(

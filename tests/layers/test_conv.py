@@ -71,6 +71,11 @@ def test_other_norms_are_just_applied():
     assert torch.equal(conv_norm(x, conv, norm), norm(conv(x)))
 
 
+def test_a_bias_before_a_fixed_norm_is_refused():
+    with pytest.raises(AssertionError):
+        conv_norm(torch.randn(1, 4, 8, 8), nn.Conv2d(4, 6, 3), FrozenBatchNorm2d(6))
+
+
 def test_weights_are_drawn_for_what_follows():
     torch.manual_seed(0)
     conv = nn.Conv2d(64, 128, 3)

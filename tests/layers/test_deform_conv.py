@@ -87,5 +87,14 @@ def test_a_norm_is_folded_into_it(training):
     torch.testing.assert_close(conv_norm(x, deform, norm), norm(deform(x)), atol=1e-4, rtol=1e-4)
 
 
+def test_a_folded_bias_is_added():
+    torch.manual_seed(0)
+    deform = DeformConv2d(4, 6)
+    x = torch.randn(1, 4, 5, 5)
+    wanted = deform(x) + torch.arange(6.0).reshape(1, 6, 1, 1)
+    deform.bias = nn.Parameter(torch.arange(6.0))
+    torch.testing.assert_close(deform(x), wanted)
+
+
 def test_no_images():
     assert DeformConv2d(4, 6)(torch.zeros(0, 4, 8, 8)).shape == (0, 6, 8, 8)
