@@ -41,17 +41,6 @@ def scale_and_shift(norm: FrozenBatchNorm2d | _BatchNorm) -> tuple[Tensor, Tenso
     return scale, norm.bias - norm.running_mean * scale
 
 
-class SyncBatchNorm2d(nn.SyncBatchNorm):
-    """Batch normalisation over the batches of all processes, as far as they have a GPU each.
-
-    On the CPU it normalises by the batch of its own process, as PyTorch cannot do more there.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` (N, C, H, W)."""
-        return _BatchNorm.forward(self, x) if x.device.type == "cpu" else super().forward(x)
-
-
 def make_norm(kind: str, channels: int, eps: float = 1e-5) -> nn.Module:
     """Return the norm ``kind``; ``eps`` is added to the variance.
 
@@ -64,7 +53,7 @@ def make_norm(kind: str, channels: int, eps: float = 1e-5) -> nn.Module:
     if kind == "bn":
         return nn.BatchNorm2d(channels, eps)
     if kind == "syncbn":
-        return SyncBatchNorm2d(channels, eps)
+        return nn.SyncBatchNorm(channels, eps)
     if kind != "gn":
         raise ValueError(f"no norm named {kind!r}; choose from freeze, bn, syncbn, gn")
     if channels % _GROUPS:
