@@ -90,7 +90,7 @@ def assign_levels(
     side = box_area(boxes).clamp(min=0).sqrt()
     ratio = side / _CANONICAL_SIDE + rule.ratio_eps
     level = torch.floor(_CANONICAL_LEVEL + torch.log2(ratio) + rule.level_eps)
-    return (level - finest).clamp(0, len(spatial_scales) - 1).long()
+    return (level - finest).nan_to_num(0).clamp(0, len(spatial_scales) - 1).long()
 
 
 def _with_image_index(boxes: Sequence[Tensor]) -> Tensor:

@@ -38,7 +38,7 @@ def roi_align_by_rows(
 
     # As many points as a cell has pixels: RoIs of equal numbers go together.
     cells = sides.new_tensor((resolution[1], resolution[0]))
-    numbers = torch.ceil(sides / cells).long()
+    numbers = torch.ceil(sides / cells).nan_to_num(0, 0, 0).long()
     # An RoI without pixels has no points, which is as good as lying far outside.
     corners = corners.masked_fill((numbers <= 0).any(dim=1, keepdim=True), -math.inf)
     points, member = numbers.clamp(min=1).unique(dim=0, return_inverse=True)
@@ -90,7 +90,8 @@ def _pixels(
     size = (side / cells)[:, None]
     place = start[:, None] + cell * size + (number - cell * points + 0.5) * size / points
     inside = (place >= -1) & (place <= limit)
-    place = place.clamp(min=0)
+    # Outside may be anywhere, NaN and infinity too, which no pixel stands for.
+    place = place.clamp(min=0).masked_fill(~inside, 0)
     low = place.floor().long().clamp(max=limit - 1)
     high = (low + 1).clamp(max=limit - 1)
     rest = (place - low).masked_fill(low == limit - 1, 0)

@@ -56,6 +56,17 @@ def test_levels_go_by_area_and_bear_empty_boxes():
     assert assign_levels(torch.zeros(0, 4), SCALES).shape == (0,)
 
 
+def test_boxes_that_are_not_finite_leave_the_others_alone():
+    boxes = [torch.cat((per_image, per_image[:2])) for per_image in mixed_boxes()]
+    pooler = RoIPooler("ROIAlign", (7, 7), 2, SCALES)
+    wanted = pooler(pyramid(), boxes)
+    boxes[0][-1, 2], boxes[1][-2] = math.inf, torch.full((4,), math.nan)
+    found = pooler(pyramid(), boxes)
+    finite = torch.cat(boxes).isfinite().all(dim=1)
+    assert finite.sum() == len(finite) - 2
+    torch.testing.assert_close(found[finite], wanted[finite])
+
+
 def test_levels_count_from_the_finest_scale():
     boxes = torch.tensor([square(side) for side in (50.0, 150.0, 300.0, 600.0)])
     assert assign_levels(boxes, (1 / 8, 1 / 16)).tolist() == [0, 0, 1, 1]

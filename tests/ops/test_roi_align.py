@@ -1,5 +1,7 @@
 """RoIAlign by rows gives what torchvision's operator does, forward and backward."""
 
+import math
+
 import pytest
 import torch
 from torchvision.ops import roi_align
@@ -47,6 +49,22 @@ def test_no_rois(sampling_ratio):
     assert found.shape == (0, 3, 7, 7)
     found.sum().backward()
     assert maps.grad is not None and (maps.grad == 0).all()
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_rois_that_are_not_finite_leave_the_others_alone(sampling_ratio, aligned):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 5, 20, 24)
+    rois = some_rois(60, images=2)
+    args = ((7, 5), 0.25, sampling_ratio, aligned)
+    wanted = roi_align(maps, rois, *args)
+    rois[10, 1:], rois[11, 3], rois[12, 2] = math.nan, math.nan, math.nan
+    rois[13, 3:], rois[14, 1], rois[15, 1:] = math.inf, -math.inf, math.inf
+    found = roi_align_by_rows(maps, rois, *args)
+    finite = rois.isfinite().all(dim=1)
+    torch.testing.assert_close(found[finite], wanted[finite], rtol=0, atol=1e-5)
+    assert (found[15] == 0).all() and (found[10] == 0).all()
 
 
 def test_by_hand():
