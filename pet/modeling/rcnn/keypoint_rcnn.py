@@ -81,7 +81,7 @@ class KeypointRCNN(nn.Module):
             per_image_bins = keypoint_targets(per_image, target, self.resolution)
             # RoIs without a point add nothing. To wait for their number costs far less than to
             # convolve them: on COCO they are about half.
-            useful = (per_image_bins != NO_BIN).any(dim=1)
+            useful = torch.nonzero((per_image_bins != NO_BIN).any(dim=1)).squeeze(1)
             boxes.append(per_image.foreground_boxes[useful])
             bins.append(per_image_bins[useful])
         wanted = torch.cat(bins)
