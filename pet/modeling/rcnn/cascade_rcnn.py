@@ -15,10 +15,10 @@ from pet.modeling import registry
 from pet.modeling.rcnn.fast_rcnn import (
     BoxPredictor,
     FastRCNN,
-    build_box_pooler,
     build_detection_rule,
     select_detections,
 )
+from pet.modeling.rcnn.roi_poolers import build_box_pooler
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs, match_rois
 from pet.ops.boxes import clip_boxes, valid_boxes
 from pet.ops.gradients import scale_gradient

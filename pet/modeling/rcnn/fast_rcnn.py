@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode, cfg
-from pet.layers.roi_pooler import LevelRule, RoIPooler
 from pet.modeling import registry
+from pet.modeling.rcnn.roi_poolers import build_box_pooler
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs
 from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes, smallest_side
 from pet.ops.losses import accuracy, cross_entropy_mean, smooth_l1_sum
@@ -134,15 +134,23 @@ class FastRCNN(nn.Module):
 def _foreground_deltas(deltas: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
     """Return the deltas (F, 4) of the foreground for its own classes.
 
-    Of ``deltas`` (R, K + 1, 4), or (R, 1, 4) where they do not depend on the class. Goes by the
-    counts of the images; searching the labels would wait for the device.
+    Of ``deltas`` (R, K + 1, 4), or (R, 1, 4) where they do not depend on the class.
     """
-    split = deltas.split([len(per_image.labels) for per_image in rois])
-    foreground = [d[: per_image.num_foreground] for d, per_image in zip(split, rois, strict=True)]
+    foreground = foreground_of(deltas, rois)
     if deltas.shape[1] == 1:
-        return torch.cat(foreground)[:, 0]
+        return foreground[:, 0]
     labels = torch.cat([per_image.foreground_labels for per_image in rois])
-    return torch.cat(foreground)[torch.arange(len(labels), device=labels.device), labels]
+    return foreground[torch.arange(len(labels), device=labels.device), labels]
+
+
+def foreground_of(values: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
+    """Return those of ``values`` (R, ...) that belong to foreground RoIs, (F, ...).
+
+    Goes by the counts of the images; searching the labels would wait for the device.
+    """
+    split = values.split([len(per_image.labels) for per_image in rois])
+    foreground = [v[: per_image.num_foreground] for v, per_image in zip(split, rois, strict=True)]
+    return torch.cat(foreground)
 
 
 def select_detections(
@@ -198,19 +206,6 @@ def build_fast_rcnn(
         build_detection_rule(cfg),
         tuple(fast.BBOX_REG_WEIGHTS),
         fast.SMOOTH_L1_BETA,
-    )
-
-
-def build_box_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> RoIPooler:
-    """Return the pooler of the box branch, for the levels ``spatial_scale``."""
-    fast = cfg.FAST_RCNN
-    return RoIPooler(
-        fast.ROI_XFORM_METHOD,
-        tuple(fast.ROI_XFORM_RESOLUTION),
-        fast.ROI_XFORM_SAMPLING_RATIO,
-        spatial_scale,
-        fast.ROI_XFORM_ALIGNED,
-        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
     )
 
 

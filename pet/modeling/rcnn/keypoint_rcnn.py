@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
-from pet.layers.roi_pooler import LevelRule, RoIPooler
+from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
+from pet.modeling.rcnn.roi_poolers import build_keypoint_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.ops.keypoints import NO_BIN, decode_heatmaps, keypoint_bins
 from pet.ops.precision import full_precision
@@ -140,14 +141,7 @@ def build_keypoint_rcnn(
         foreground = fast.BATCH_SIZE_PER_IMAGE * fast.POSITIVE_FRACTION
         points_per_image = foreground * keypoint.NUM_KEYPOINTS
     return KeypointRCNN(
-        RoIPooler(
-            keypoint.ROI_XFORM_METHOD,
-            (height, width),
-            keypoint.ROI_XFORM_SAMPLING_RATIO,
-            spatial_scale,
-            keypoint.ROI_XFORM_ALIGNED,
-            LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
-        ),
+        build_keypoint_pooler(spatial_scale, cfg),
         head,
         KeypointPredictor(head.dim_out, keypoint.NUM_KEYPOINTS),
         (_ENLARGEMENT * height, _ENLARGEMENT * width),

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
 from pet.layers.conv import init_conv
-from pet.layers.roi_pooler import LevelRule, RoIPooler
+from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
 from pet.modeling.rcnn.fast_rcnn import FastRCNN
+from pet.modeling.rcnn.roi_poolers import build_mask_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.modeling.rcnn.shared_res5 import SharedRes5
 from pet.ops.losses import mask_bce
@@ -166,16 +167,7 @@ def build_mask_rcnn(
     dim_in: int, spatial_scale: Sequence[float], num_classes: int, cfg: CfgNode = cfg
 ) -> MaskRCNN:
     """Return the branch for features of ``dim_in`` channels at the levels ``spatial_scale``."""
-    mask = cfg.MRCNN
-    pooler = RoIPooler(
-        mask.ROI_XFORM_METHOD,
-        tuple(mask.ROI_XFORM_RESOLUTION),
-        mask.ROI_XFORM_SAMPLING_RATIO,
-        spatial_scale,
-        mask.ROI_XFORM_ALIGNED,
-        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
-    )
-    return _build_branch(pooler, dim_in, num_classes, cfg)
+    return _build_branch(build_mask_pooler(spatial_scale, cfg), dim_in, num_classes, cfg)
 
 
 def build_mask_rcnn_on_res5(box_branch: FastRCNN, num_classes: int, cfg: CfgNode = cfg) -> MaskRCNN:

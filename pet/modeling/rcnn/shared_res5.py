@@ -6,10 +6,9 @@ N images, R RoIs over all images, C channels of res5.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from pet.modeling.rcnn.fast_rcnn import FastRCNN
+from pet.modeling.rcnn.fast_rcnn import FastRCNN, foreground_of
 from pet.modeling.rcnn.heads.roi_res5_head import RoiRes5Head
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 
@@ -43,8 +42,4 @@ class SharedRes5:
         """
         maps = self(features, [per_image.boxes for per_image in rois])
         logits, deltas = self.box_branch.predict(self.head.mean(maps))
-        split = maps.split([len(per_image.labels) for per_image in rois])
-        foreground = [
-            m[: per_image.num_foreground] for m, per_image in zip(split, rois, strict=True)
-        ]
-        return logits, deltas, torch.cat(foreground)
+        return logits, deltas, foreground_of(maps, rois)

@@ -1,0 +1,32 @@
+"""The RoI poolers that the config describes, one for each branch."""
+
+from collections.abc import Sequence
+
+from pet.config import CfgNode, cfg
+from pet.layers.roi_pooler import LevelRule, RoIPooler
+
+
+def build_box_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> RoIPooler:
+    """Return the pooler of the box branch, for the levels ``spatial_scale``."""
+    return _build(cfg.FAST_RCNN, spatial_scale, cfg)
+
+
+def build_mask_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> RoIPooler:
+    """Return the pooler of the mask branch, for the levels ``spatial_scale``."""
+    return _build(cfg.MRCNN, spatial_scale, cfg)
+
+
+def build_keypoint_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> RoIPooler:
+    """Return the pooler of the keypoint branch, for the levels ``spatial_scale``."""
+    return _build(cfg.KRCNN, spatial_scale, cfg)
+
+
+def _build(branch: CfgNode, spatial_scale: Sequence[float], cfg: CfgNode) -> RoIPooler:
+    return RoIPooler(
+        branch.ROI_XFORM_METHOD,
+        tuple(branch.ROI_XFORM_RESOLUTION),
+        branch.ROI_XFORM_SAMPLING_RATIO,
+        spatial_scale,
+        branch.ROI_XFORM_ALIGNED,
+        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
+    )
