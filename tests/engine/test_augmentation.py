@@ -12,27 +12,14 @@ from pet.modeling.rcnn.fast_rcnn import DetectionRule
 from pet.structures import Detections
 from pet.utils.precision import autocast
 from pet.utils.seed import seed_all
+from tests.engine.views import SIZE, in_views, picture
 from tests.modeling.rcnn.small import small_cfg
 
 RULE = DetectionRule(0.0, 0.5, 10)
-SIZE = (40, 60)
-
-
-def picture(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8)
 
 
 def aug_cfg(**keys: object):
-    """Return a small config; BBOX__H_FLIP=True sets TEST.BBOX_AUG.H_FLIP."""
-    cfg = small_cfg()
-    cfg.DEVICE = "cpu"
-    cfg.TEST.SCALE, cfg.TEST.MAX_SIZE = 64, 128
-    cfg.FAST_RCNN.SCORE_THRESH = 0.0
-    for key, value in keys.items():
-        kind, name = key.split("__")
-        cfg.TEST[f"{kind}_AUG"][name] = value
-    freeze(cfg)
-    return cfg
+    return in_views(small_cfg(), **keys)
 
 
 def model_of(cfg):

@@ -7,29 +7,20 @@ import torch
 
 from pet.engine import inference
 from pet.engine.inference import _device_of, run_test
-from pet.engine.logging_setup import close_logging
 from pet.modeling.build import build_model
 from pet.utils.seed import seed_all
 from pet.visualization.draw import draw_detections
-from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
-
-
-@pytest.fixture(autouse=True)
-def _closed_log():
-    yield
-    close_logging()
-    torch.set_num_threads(1)
+from tests.engine.tiny_run import tiny_cfg
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(folder) -> Path:
     """Return a folder with a few shapes, and the weights of an untrained model in run/."""
-    draw_few_shapes(monkeypatch, tmp_path / "data")
     seed_all(0)
-    model = build_model(cfg=tiny_cfg(tmp_path, MODEL__NUM_CLASSES=6))
-    (tmp_path / "run").mkdir()
-    torch.save(model.state_dict(), tmp_path / "run" / "model_latest.pth")
-    return tmp_path
+    model = build_model(cfg=tiny_cfg(folder, MODEL__NUM_CLASSES=6))
+    (folder / "run").mkdir()
+    torch.save(model.state_dict(), folder / "run" / "model_latest.pth")
+    return folder
 
 
 def results(folder: Path, kind: str) -> bytes:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from pet.config import freeze
 from pet.data.build import make_test_batch
 from pet.engine.augmentation import with_augmentation
 from pet.modeling.build import build_model
@@ -10,29 +9,17 @@ from pet.ops.keypoints import flip_keypoints
 from pet.structures import KeypointLayout
 from pet.utils.precision import autocast
 from pet.utils.seed import seed_all
+from tests.engine.views import SIZE, in_views, picture
 from tests.modeling.rcnn.small import small_cfg
 
-SIZE = (40, 60)
 LAYOUT = KeypointLayout(("nose", "left_ear", "right_ear"))
 
 
-def picture() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
-
-
 def keypoint_cfg(**keys: object):
-    """Return a small config; KPS__H_FLIP=True sets TEST.KPS_AUG.H_FLIP."""
     cfg = small_cfg()
-    cfg.DEVICE = "cpu"
     cfg.MODEL.KEYPOINT_ON, cfg.MODEL.MASK_ON = True, False
     cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.NUM_CONVS, cfg.KRCNN.CONV_DIM = 3, 1, 8
-    cfg.TEST.SCALE, cfg.TEST.MAX_SIZE = 64, 128
-    cfg.FAST_RCNN.SCORE_THRESH = 0.0
-    for key, value in keys.items():
-        kind, name = key.split("__")
-        cfg.TEST[f"{kind}_AUG"][name] = value
-    freeze(cfg)
-    return cfg
+    return in_views(cfg, **keys)
 
 
 def model_of(cfg):

@@ -9,22 +9,14 @@ import torch
 from pet.config import default_cfg
 from pet.engine import inference
 from pet.engine.inference import run_test
-from pet.engine.logging_setup import close_logging
 from pet.engine.predict_files import predict_files
 from pet.engine.predictor import Predictor
 from pet.engine.show_data import show_training_data
 from pet.engine.train import run_training
-from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
+from tests.engine.tiny_run import tiny_cfg
 
 NAMES = ("middle", "left_side", "right_side")
 SKELETON = ((0, 1), (0, 2))
-
-
-@pytest.fixture(autouse=True)
-def _closed_log():
-    yield
-    close_logging()
-    torch.set_num_threads(1)
 
 
 def add_points(file: Path) -> None:
@@ -41,11 +33,11 @@ def add_points(file: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    draw_few_shapes(monkeypatch, tmp_path / "data")
-    for file in (tmp_path / "data").rglob("instances_*.json"):
+def folder(folder) -> Path:
+    """Return a folder with a few shapes, which have keypoints."""
+    for file in (folder / "data").rglob("instances_*.json"):
         add_points(file)
-    return tmp_path
+    return folder
 
 
 def keypoint_cfg(folder: Path, **changes):

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pet.config import default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
-from pet.engine.logging_setup import close_logging
 from pet.engine.predict_files import detection_records, list_images, name_outputs, predict_files
 from pet.engine.predictor import Predictor
 from pet.structures import Detections
@@ -19,12 +18,6 @@ from tests.engine.saved_run import picture, save_run
 from tests.source_code import ROOT
 
 NAMES = ("ant", "bee", "cat")
-
-
-@pytest.fixture(autouse=True)
-def _closed_log():
-    yield
-    close_logging()
 
 
 @pytest.fixture(scope="module")

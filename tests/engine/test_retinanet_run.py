@@ -8,24 +8,10 @@ import torch
 
 from pet.config import CfgNode
 from pet.engine.inference import run_test
-from pet.engine.logging_setup import close_logging
 from pet.engine.predictor import Predictor
 from pet.engine.train import run_training
 from tests.engine.saved_run import picture
-from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
-
-
-@pytest.fixture(autouse=True)
-def _closed_log():
-    yield
-    close_logging()
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    draw_few_shapes(monkeypatch, tmp_path / "data")
-    return tmp_path
+from tests.engine.tiny_run import tiny_cfg
 
 
 def retinanet_cfg(folder: Path, **changes: object) -> CfgNode:

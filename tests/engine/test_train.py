@@ -6,23 +6,10 @@ import torch
 from torch import distributed, nn
 
 from pet.config import default_cfg, merge_cfg_from_file
-from pet.engine.logging_setup import close_logging
 from pet.engine.train import run_training
 from pet.modeling import registry
 from pet.modeling.rcnn.rpn import RPNHead
-from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
-
-
-@pytest.fixture(autouse=True)
-def _closed_log():
-    yield
-    close_logging()
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    draw_few_shapes(monkeypatch, tmp_path / "data")
-    return tmp_path
+from tests.engine.tiny_run import tiny_cfg
 
 
 def checkpoint(path: Path) -> dict:
