@@ -19,7 +19,7 @@ from tests.source_code import ROOT
 
 PAGES = [
     ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem != "benchmarks"),
+    *sorted((ROOT / "docs").glob("*.md")),
 ]
 CONFIGS = sorted((ROOT / "cfgs").rglob("*.yaml"))
 #: In the place of a config that the reader is to write, or that a run will have written.

@@ -25,7 +25,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 def main() -> None:
     """Parse the command line, run the benchmark, print its table."""
-    args = make_parser().parse_args()
+    args = _parser().parse_args()
     if args.work == "growth":
         _grow(args)
         return
@@ -68,8 +68,7 @@ def _some_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure Pet beside torchvision.")
     works = parser.add_subparsers(dest="work", required=True)
     infer = works.add_parser("infer", help="testing: image file -> records")
