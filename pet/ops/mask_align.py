@@ -33,7 +33,9 @@ def align_crops(
     that mask's image. Returns (R, height, width) in [0, 1].
     """
     height, width = resolution
-    cells = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1) / boxes.new_tensor([width, height])
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
+    # Not sides / a tensor of the two, which would wait for the device.
+    cells = torch.stack([sides[:, 0] / width, sides[:, 1] / height], dim=1)
     # A cell is sampled at as many points as it has pixels, rounded up, in the digits of the boxes.
     points = cells.ceil().long()
     shape = torch.cat([sizes[index], points], dim=1)

@@ -81,8 +81,8 @@ def _align(
 class _Rows(torch.autograd.Function):
     """The pixels (N * H * W, C) of a map (N, C, H, W).
 
-    As a permuted view of it they would do, but for the gradient: autograd adds the next one to it in
-    place only where it is no view, and else into a map of its own.
+    As a permuted view of it they would do, but for the gradient: autograd adds the next one to it
+    in place only where it is no view, and else into a map of its own.
     """
 
     @staticmethod
@@ -94,7 +94,8 @@ class _Rows(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         _, channels, height, width = ctx.shape
         strides = (height * width * channels, 1, width * channels, channels)
-        return grad.new_empty(0).set_(grad.contiguous(), 0, ctx.shape, strides)
+        of_map: Any = grad.new_empty(0)  # Any, as PyTorch does not declare this form of set_
+        return of_map.set_(grad.contiguous(), 0, ctx.shape, strides)
 
 
 def _pixels(

@@ -52,10 +52,12 @@ def test_training_is_compared_and_timed(opts):
 def test_the_rounded_losses_are_compared_as_well(opts):
     setting = Setting(CFG, opts, images=2, batch_size=2, workers=0, is_train=True)
     losses = train.check(setting, "bfloat16")
-    assert len(losses) == 5 and all(loss.rounded for loss in losses)
+    assert len(losses) == 5
     exact = train.check(setting)
     assert not any(loss.is_too_far for loss in losses + exact)
     assert [loss.ours for loss in losses] != [loss.ours for loss in exact]
+    assert exact[0].limit == pytest.approx(0.002 * exact[0].theirs)
+    assert losses[0].limit == pytest.approx(0.01 * sum(loss.theirs for loss in losses))
 
 
 def test_loading_is_timed(opts):
@@ -70,7 +72,7 @@ def test_sides_that_differ_are_not_timed(opts, monkeypatch):
     monkeypatch.setattr(infer, "check", lambda setting: rows)
     with pytest.raises(ValueError, match=r"do not find the same(?s:.*)boxes, 1"):
         run_infer(setting, PLAN, ["float32"])
-    monkeypatch.setattr(train, "check", lambda _: [train.LossDifference("loss_x", 1.0, 1.1)])
+    monkeypatch.setattr(train, "check", lambda _: [train.LossDifference("loss_x", 1.0, 1.1, 0.05)])
     with pytest.raises(ValueError, match=r"other losses.*loss_x is 1\.0"):
         run_train(setting, PLAN, ["float32"], steps=1)
 
@@ -93,8 +95,8 @@ def test_the_same_part_of_the_trunk_is_frozen(opts):
 
 def test_what_is_no_number_is_too_far():
     assert infer.too_far([Difference("scores, 1", "4 and 4", float("nan"), 1.0)])
-    assert train.LossDifference("loss_x", float("nan"), 1.0).is_too_far
-    assert train.LossDifference("loss_x", float("nan"), 1.0, rounded=True).is_too_far
+    assert train.LossDifference("loss_x", float("nan"), 1.0, 0.1).is_too_far
+    assert train.LossDifference("loss_x", 1.0, 1.0, float("nan")).is_too_far
 
 
 def test_sides_with_unequal_work_are_not_timed(opts, monkeypatch):

@@ -52,6 +52,7 @@ def test_a_training_step_waits_six_times_for_an_image(images):
     batch, optimizer = noise_images(*[(96, 128)] * images), build_optimizer(model, cfg)
     with Waits() as waits:
         update(model, batch, targets, optimizer)
-    # Once for the valid proposals; foreground and background, of anchors and of RoIs. The poolers
-    # wait once more each, for the number of RoIs on every level, however many images there are.
+    # Once for the valid proposals; foreground and background, of anchors and of RoIs. What is
+    # copied to the CPU is not seen: the number of RoIs on every level and the sizes of the masks,
+    # however many images there are.
     assert waits.count == {"aten.nonzero": 5 * images, "torchvision.nms": images}
