@@ -143,7 +143,11 @@ def _run(
     seconds = measure(sides, plan.rounds, device)
     if device.type == "cuda":
         waits = [f"{name} {count_waits(work()) / units:.1f}" for name, work in sides.items()]
-        line = f"waits for the device, for each {report.unit}: {', '.join(waits)}"
-        report = replace(report, agreement=(*report.agreement, line))
+        lines = (
+            f"waits for the device, for each {report.unit}: {', '.join(waits)}",
+            f"TF32 in float32: convolutions {torch.backends.cudnn.allow_tf32}, "
+            f"matrix products {torch.backends.cuda.matmul.allow_tf32}",
+        )
+        report = replace(report, agreement=(*report.agreement, *lines))
     references = [name for name in makers if name.startswith("torchvision")]
     return replace(report, rows=make_rows(seconds, units, references, memory))

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# The most pixels of crops that are unpacked at once: few enough for a CPU's cache, and on a GPU as
-# many as 64 MB hold.
-_MAX_PIXELS, _MAX_PIXELS_ON_GPU = 2**20, 2**24
+# The most pixels of crops that are unpacked at once, each of which takes 13 bytes meanwhile: few
+# enough for a CPU's cache, and on a GPU so many that most batches are a few parts.
+_MAX_PIXELS, _MAX_PIXELS_ON_GPU = 2**20, 2**22
 
 
 def align_crops(

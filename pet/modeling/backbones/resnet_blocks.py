@@ -59,7 +59,8 @@ class BasicBlock(nn.Module):
         """Map (N, dim_in, H, W) to (N, width, H / stride, W / stride)."""
         out = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
         out = conv_norm(out, self.conv2, self.bn2)
-        return F.relu(out + _shortcut_of(x, self.downsample), inplace=True)
+        out += _shortcut_of(x, self.downsample)  # in place: a map less to get and to fill
+        return F.relu(out, inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -95,7 +96,8 @@ class Bottleneck(nn.Module):
         out = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
         out = F.relu(conv_norm(out, self.conv2, self.bn2), inplace=True)
         out = conv_norm(out, self.conv3, self.bn3)
-        return F.relu(out + _shortcut_of(x, self.downsample), inplace=True)
+        out += _shortcut_of(x, self.downsample)  # in place: a map less to get and to fill
+        return F.relu(out, inplace=True)
 
 
 Block = type[BasicBlock] | type[Bottleneck]

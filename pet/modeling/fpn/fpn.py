@@ -43,7 +43,7 @@ class FPN(nn.Module):
         inner = [conv(x) for conv, x in zip(self.lateral_convs, features, strict=True)]
         for level in range(len(inner) - 2, -1, -1):
             size = inner[level].shape[-2:]
-            inner[level] = inner[level] + F.interpolate(inner[level + 1], size=size, mode="nearest")
+            inner[level] += F.interpolate(inner[level + 1], size=size, mode="nearest")
         return [conv(x) for conv, x in zip(self.output_convs, inner, strict=True)]
 
 
