@@ -118,7 +118,8 @@ def plot_growth(axis: str, points: Sequence[Point], path: str | Path) -> None:
                 cost = [point.memory[side] / 1e6 for point in points]
             axes.plot(values, cost, marker="o", label=side)
         axes.set_xscale("symlog" if axis == "workers" else "log")
-        axes.set_xticks(values, [str(value) for value in values], minor=False)
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.minorticks_off()  # whose labels would stand among these
         axes.set_ylim(bottom=0)
         axes.set_xlabel(_LABELS[axis])
         axes.set_ylabel(panel)
