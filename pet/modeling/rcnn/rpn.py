@@ -157,9 +157,9 @@ def rpn_losses(
         foreground.append(chosen[0])
         gt_boxes.append(target.boxes[matched[chosen[0]]])
     logit, delta = full_precision(_of_images(logits, sampled)), _of_images(deltas, foreground)
-    wanted = [
-        torch.arange(len(all_), device=logit.device) < len(some)
-        for all_, some in zip(sampled, foreground, strict=True)
+    wanted = [  # the foreground comes first
+        torch.arange(len(index), device=logit.device) < len(first)
+        for index, first in zip(sampled, foreground, strict=True)
     ]
     objectness = F.binary_cross_entropy_with_logits(
         logit, torch.cat(wanted).to(logit.dtype), reduction="sum"
