@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pet.config import CfgNode, cfg, default_cfg, reset_cfg
 from tests.data_folder import data_folder
+from tests.small_cfgs import two_pictures
 
 # Several small tests in a row are fastest on one thread, and give the same numbers everywhere.
 torch.set_num_threads(int(os.environ.get("PET_TEST_THREADS", "1")))
@@ -36,3 +38,9 @@ def coco_mini() -> Path:
 def voc_mini() -> Path:
     """Return a small VOCdevkit of real pictures."""
     return data_folder("voc-mini") / "VOCdevkit"
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> dict[str, Any]:
+    """Return the keys of a data set of two pictures, with masks and keypoints."""
+    return two_pictures(tmp_path_factory.mktemp("pictures"))

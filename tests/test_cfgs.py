@@ -1,15 +1,10 @@
 """Every YAML under cfgs/ is a model that trains, resumes and tests.
 
-Each is built as it stands, without its weights. Then it is made small, by changes that are the same
-for all: a trunk of two blocks a stage (resnet18_1x32d), few channels, few proposals and two small
-pictures, real ones where there are any. (Deformable convolutions need bottleneck blocks, and keep
-their trunk.) What is left are the parts that the YAML puts together, and how: that is tested.
+Each is built as it stands, without its weights. Then it is made small; what is left are the parts
+that the YAML puts together, and how: that is tested.
 """
 
-import json
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,67 +12,19 @@ from torch import Tensor, nn
 
 from pet.checkpoint.checkpointer import build_checkpointer
 from pet.checkpoint.weights import load_weights
-from pet.config import CfgNode, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
-from pet.data.build import (
-    build_dataset,
-    make_test_data_loader,
-    make_train_data_loader,
-    resolve_num_classes,
-    resolve_num_keypoints,
-)
-from pet.data.datasets import shapes
+from pet.config import CfgNode, default_cfg, freeze, merge_cfg_from_file
+from pet.data.build import build_dataset, make_test_data_loader, make_train_data_loader
 from pet.engine.inference import detect
 from pet.evaluation.results import image_results
 from pet.modeling.build import build_model
 from pet.solver.lr_scheduler import build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
 from pet.utils.seed import seed_all
-from tests.data_folder import data_folder
+from tests.small_cfgs import small_cfg
 from tests.source_code import ROOT
 
 PATHS = sorted((ROOT / "cfgs").rglob("*.yaml"))
 each_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(ROOT)))
-
-PICTURES = (790, 37666)  # two of one shape, with people at work
-SMALL: dict[str, Any] = {
-    "DEVICE": "cpu",
-    # For random weights, which have not learnt to live with pixels up to 255.
-    "INPUT.PIXEL_STD": (58.0, 58.0, 58.0),
-    "MODEL.CONV_BODY": "resnet18_1x32d",
-    "MODEL.NUM_CLASSES": -1,
-    "FPN.DIM": 64,
-    "RPN.PRE_NMS_TOP_N_TRAIN": 20,
-    "RPN.PRE_NMS_TOP_N_TEST": 20,
-    "RPN.POST_NMS_TOP_N_TRAIN": 12,
-    "RPN.POST_NMS_TOP_N_TEST": 8,
-    "FAST_RCNN.MLP_HEAD_DIM": 32,
-    "FAST_RCNN.CONV_HEAD_DIM": 32,
-    "FAST_RCNN.BATCH_SIZE_PER_IMAGE": 1000,  # all, so that nothing is drawn
-    "FAST_RCNN.SCORE_THRESH": 0.0,
-    "FAST_RCNN.DETECTIONS_PER_IMG": 5,
-    "MRCNN.CONV_DIM": 32,
-    "KRCNN.CONV_DIM": 32,
-    "RETINANET.SCORE_THRESH": 0.0,
-    "RETINANET.DETECTIONS_PER_IMG": 5,
-    "SOLVER.BASE_LR": 0.005,
-    "SOLVER.MAX_ITER": 3,
-    "SOLVER.STEPS": (),
-    "SOLVER.LR_POLICY": "STEP",
-    "SOLVER.WARM_UP_ITERS": 0,
-    "SOLVER.SNAPSHOT_ITERS": 2,
-    "SOLVER.CLIP_GRAD_NORM": 1.0,
-    "TRAIN.WEIGHTS": "",
-    "TRAIN.DATASETS": ("small",),
-    "TRAIN.SCALES": (96,),
-    "TRAIN.MAX_SIZE": 160,
-    "TRAIN.FLIP_PROB": 0.0,
-    "TRAIN.BATCH_SIZE": 2,
-    "TRAIN.LOADER_THREADS": 0,
-    "TEST.DATASETS": ("small",),
-    "TEST.SCALE": 64,
-    "TEST.MAX_SIZE": 96,
-    "TEST.LOADER_THREADS": 0,
-}
 
 
 def test_there_are_configs():
@@ -101,63 +48,6 @@ def test_the_model_of_a_config_is_built(path):
 
 
 # Made small --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> dict[str, Any]:
-    """Return the keys of a data set of two pictures, with masks and keypoints."""
-    folder = tmp_path_factory.mktemp("pictures")
-    try:
-        data = data_folder("coco-mini")
-    except pytest.skip.Exception:
-        images, content = _drawn(folder)
-    else:
-        images = data / "train2017"
-        source = data / "annotations" / "person_keypoints_train2017.json"
-        content = json.loads(source.read_text())
-        content["images"] = [image for image in content["images"] if image["id"] in PICTURES]
-    wanted = {image["id"] for image in content["images"]}
-    annotations = [a for a in content["annotations"] if a["image_id"] in wanted]
-    assert len(wanted) == 2 and annotations
-    (folder / "small.json").write_text(json.dumps({**content, "annotations": annotations}))
-    return {
-        "DATASETS.small.IMAGES": str(images),
-        "DATASETS.small.ANNOTATIONS": str(folder / "small.json"),
-    }
-
-
-def _drawn(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the folder and the annotations of two pictures of shapes, which get keypoints."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "PICTURES", {"train": 2, "val": 1})
-        shapes.draw_shapes(folder)
-    content = json.loads((folder / "shapes/annotations/instances_train.json").read_text())
-    for category in content["categories"]:
-        category |= {"keypoints": ["middle", "corner"], "skeleton": [[1, 2]]}
-    for annotation in content["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        points = [x + width / 2, y + height / 2, 2, x, y, 2]
-        annotation |= {"keypoints": points, "num_keypoints": 2}
-    return folder / "shapes" / "train", content
-
-
-def small_cfg(path: Path, ckpt: Path, pictures: dict[str, Any]) -> CfgNode:
-    """Return the config of ``path`` made small, frozen."""
-    cfg = default_cfg()
-    merge_cfg_from_file(path, cfg)
-    changes = {**SMALL, **pictures, "CKPT": str(ckpt)}
-    if cfg.SOLVER.OPTIMIZER == "ADAMW":
-        changes["SOLVER.BASE_LR"] /= 10
-    if any(cfg.BACKBONE.STAGE_WITH_DCN):
-        changes["MODEL.CONV_BODY"] = cfg.MODEL.CONV_BODY
-    merge_cfg_from_list([item for pair in changes.items() for item in pair], cfg)
-    dataset = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
-    cfg.MODEL.NUM_CLASSES = resolve_num_classes(dataset, cfg)
-    if cfg.MODEL.KEYPOINT_ON:
-        cfg.KRCNN.NUM_KEYPOINTS = -1
-        cfg.KRCNN.NUM_KEYPOINTS = resolve_num_keypoints(dataset, cfg)
-    freeze(cfg)
-    return cfg
 
 
 class Run:
