@@ -16,6 +16,8 @@ from pet.engine.inference import detect
 from pet.engine.torchvision_peer import find_by_peer
 from pet.evaluation.results import image_results
 from pet.layers.fold import prepare_for_inference
+from pet.structures import Detections, ImageInfo
+from pet.utils.behind import map_behind
 from pet.utils.precision import autocast
 
 #: How far Pet may be from torchvision in a row of ``compare_results``: what published results need.
@@ -65,9 +67,12 @@ def our_side(setting: Setting, precision: str) -> Work:
     prepare_for_inference(model, cfg.TEST.PRECISION)
     loader = make_test_data_loader(dataset, 0, 1, cfg=cfg)
 
+    def record(found: tuple[ImageInfo, Detections]) -> Any:
+        info, detections = found
+        return image_results(info.image_id, detections, dataset.category_ids).records
+
     def work() -> list[Any]:
-        found = detect(model, loader, device, cfg.TEST.PRECISION)
-        return [image_results(info.image_id, d, dataset.category_ids).records for info, d in found]
+        return list(map_behind(record, detect(model, loader, device, cfg.TEST.PRECISION)))
 
     return lambda: work
 

@@ -33,6 +33,7 @@ from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
 from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
+from pet.utils.behind import map_behind
 from pet.utils.env import cpu_count, describe_env
 from pet.utils.precision import autocast
 from pet.visualization.draw import draw_detections, save_picture
@@ -170,10 +171,14 @@ def _results(
 ) -> Iterator[ImageResults]:
     """Turn detections into records, drawing those that ``VIS`` asks for."""
     drawn = set(dataset.image_ids[: cfg.VIS.MAX_IMAGES or None]) if cfg.VIS.ENABLED else set()
-    for info, detections in found:
+
+    def draw_and_record(pair: tuple[ImageInfo, Detections]) -> ImageResults:
+        info, detections = pair
         if info.image_id in drawn:
             _draw(info, detections, dataset, cfg, name)
-        yield image_results(info.image_id, detections, dataset.category_ids, cfg.KRCNN.PIXEL_SHIFT)
+        return image_results(info.image_id, detections, dataset.category_ids, cfg.KRCNN.PIXEL_SHIFT)
+
+    return map_behind(draw_and_record, found)
 
 
 def _draw(
