@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pet.layers.deform_conv import DeformConv2d
 from pet.layers.norm import FrozenBatchNorm2d, make_norm, scale_and_shift
+from pet.ops import winograd
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
@@ -37,7 +38,14 @@ def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -
         return conv.convolve(x, weight, bias)
     # The padding of this project's convolutions is always a pair of numbers.
     assert not isinstance(conv.padding, str)
+    if _is_plain_3x3(conv) and winograd.pays(x, weight):
+        return winograd.conv3x3(x, weight, bias)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _is_plain_3x3(conv: nn.Conv2d) -> bool:
+    steps = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return steps == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
 
 
 class ConvNorm(nn.Conv2d):
@@ -55,7 +63,9 @@ class ConvNorm(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, dim_in, H, W) to (N, dim_out, H, W)."""
-        return super().forward(x) if self.norm is None else conv_norm(x, self, self.norm)
+        if self.norm is None:
+            return _convolve(x, self, self.weight, self.bias)
+        return conv_norm(x, self, self.norm)
 
 
 def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, gain: str = "relu") -> None:

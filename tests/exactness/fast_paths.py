@@ -1,13 +1,22 @@
-"""Switching off what Pet does its own way to be fast."""
+"""Switching off, or on everywhere, what Pet does its own way to be fast."""
 
 import pytest
 from torchvision.ops import roi_align
 
 from pet.engine import predictor
 from pet.layers import roi_pooler
+from pet.ops import winograd
 
 
-def switch_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let RoIAlign be torchvision's operator, as on a GPU, and norms be folded for each image."""
-    monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
-    monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
+def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute by "plain" or by "fast" paths, or by fast ones "everywhere".
+
+    Plain: RoIAlign is torchvision's operator, as on a GPU, convolutions are PyTorch's, and norms
+    are folded for each image. Everywhere: 3x3 convolutions by Winograd's way, even where that is
+    not the faster one, as on the small maps of a test.
+    """
+    if paths == "plain":
+        monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
+        monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
+    if paths in ("plain", "everywhere"):
+        monkeypatch.setattr(winograd, "pays", lambda x, weight: paths == "everywhere")

@@ -7,7 +7,7 @@ from pet.config import default_cfg, merge_cfg_from_file, merge_cfg_from_list
 from pet.engine.comparison import build_copy, compare_results, compare_stages, format_table
 from pet.engine.predictor import Predictor
 from pet.engine.torchvision_peer import PEERS, build_peer, find_by_peer, liven, noise_images
-from tests.exactness.fast_paths import switch_off
+from tests.exactness.fast_paths import take
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]
@@ -44,15 +44,17 @@ def cfg_of(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "fast"),
+    ("name", "paths"),
     [
-        *((name, True) for name in RCNNS),
-        *((name, False) for name in ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn")),
+        *((name, "fast") for name in RCNNS),
+        ("fasterrcnn_resnet50_fpn", "plain"),
+        ("maskrcnn_resnet50_fpn", "plain"),
+        ("maskrcnn_resnet50_fpn", "everywhere"),
+        ("maskrcnn_resnet50_fpn_v2", "everywhere"),
     ],
 )
-def test_a_published_file_gives_the_published_detections(name, fast, tmp_path, monkeypatch):
-    if not fast:
-        switch_off(monkeypatch)
+def test_a_published_file_gives_the_published_detections(name, paths, tmp_path, monkeypatch):
+    take(paths, monkeypatch)
     images = noise_images(SIZES)
     peer = build_peer(name, cfg_of(name))
     liven(peer, images)

@@ -19,7 +19,7 @@ from pet.engine.torchvision_peer import (
 )
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.structures import Crop, ImageList, MaskCrops, Targets
-from tests.exactness.fast_paths import switch_off
+from tests.exactness.fast_paths import take
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]
@@ -99,13 +99,13 @@ def fix_norms(model: nn.Module) -> None:
     [
         *((name, "fast") for name in RCNNS),
         ("fasterrcnn_resnet50_fpn", "plain"),
+        ("maskrcnn_resnet50_fpn", "everywhere"),
         pytest.param("maskrcnn_resnet50_fpn", "compiled", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # of what the compiler itself imports
 def test_losses_and_gradients_are_torchvisions(name, paths, monkeypatch):
-    if paths == "plain":
-        switch_off(monkeypatch)
+    take(paths, monkeypatch)
     cfg, images = cfg_of(name), noise_images(SIZES)
     peer = build_peer(name, cfg)
     liven(peer, images)
