@@ -20,7 +20,10 @@ FAR = torch.device("meta")
 
 _torch_autocast = torch.autocast
 
+COPYING = ("aten::_to_copy", "aten::copy_")
 INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
+# These take no number from the CPU as one of their tensors.
+STRICT = ("aten::cat", "aten::stack", "aten::gather", "aten::scatter", "aten::index_select")
 
 
 class FarTensor(Tensor):
@@ -87,10 +90,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     far = any(isinstance(tensor, FarTensor) for tensor in tensors)
     assert all(t.device != FAR or isinstance(t, FarTensor) for t in tensors), "one without values"
-    if name not in ("aten::_to_copy", "aten::copy_", *INDEXING):
-        near = [t for t in tensors if not isinstance(t, FarTensor) and t.dim() > 0]
-        if far and near:
-            raise AssertionError(f"{func} has tensors of both devices")
+    if name not in COPYING and _mixes(name, args, tensors):
+        raise AssertionError(f"{func} has tensors of both devices")
     result_is_far = _is_far(wanted) if wanted is not None else far
     if name == "aten::copy_":
         result_is_far = isinstance(args[0], FarTensor)
@@ -109,6 +110,19 @@ def _is_list(value: Any) -> bool:
 
 def _as_tensor(value: Any) -> Any:
     return torch.tensor(value) if _is_list(value) else value
+
+
+def _mixes(name: str, args: Any, tensors: list[Tensor]) -> bool:
+    """Whether a GPU would refuse the ``tensors``, which are those among ``args`` and others."""
+    first_is_far = isinstance(tensors[0], FarTensor) if tensors else False
+    if name in INDEXING:
+        # Indices may lie on the CPU; what is put there may not, but for a number.
+        tensors = [args[0], *args[2:3]] if first_is_far else tensors
+    near = [t for t in tensors if not isinstance(t, FarTensor)]
+    if len(near) in (0, len(tensors)):
+        return False
+    in_place = name.endswith("_") and not first_is_far
+    return in_place or name in STRICT or any(t.dim() > 0 for t in near)
 
 
 def _is_far(device: Any) -> bool:

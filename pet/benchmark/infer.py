@@ -61,14 +61,17 @@ def count(records: Sequence[Any]) -> int:
 
 
 def our_side(setting: Setting, precision: str) -> Work:
-    """Return Pet's way through all images, which returns the records."""
+    """Return Pet's way through all images, which returns the records.
+
+    As in ``run_test``, they are made in a thread beside the model.
+    """
     cfg, device = setting.cfg("TEST.PRECISION", precision), setting.device()
     model, dataset = build_ours(setting, setting.peer()), setting.dataset()
     prepare_for_inference(model, cfg.TEST.PRECISION)
     loader = make_test_data_loader(dataset, 0, 1, cfg=cfg)
 
-    def record(found: tuple[ImageInfo, Detections]) -> Any:
-        info, detections = found
+    def record(pair: tuple[ImageInfo, Detections]) -> Any:
+        info, detections = pair
         return image_results(info.image_id, detections, dataset.category_ids).records
 
     def work() -> list[Any]:

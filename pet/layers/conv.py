@@ -36,8 +36,8 @@ def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -
     """Return what ``conv`` would with another weight and bias."""
     if isinstance(conv, DeformConv2d):
         return conv.convolve(x, weight, bias)
-    # The padding of this project's convolutions is always a pair of numbers.
-    assert not isinstance(conv.padding, str)
+    # The padding of this project's convolutions is always a pair of numbers, and of zeros.
+    assert not isinstance(conv.padding, str) and conv.padding_mode == "zeros"
     if _is_plain_3x3(conv) and winograd.pays(x, weight):
         return winograd.conv3x3(x, weight, bias)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)

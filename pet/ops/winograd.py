@@ -1,12 +1,13 @@
 """Convolutions of 3x3 with half the multiplications, for CPUs (Winograd 1980, Lavin and Gray 2016).
 
-Six rows of a map give four rows of the result. Let a column's six values, and its three weights, be
-the coefficients of polynomials. What is to be computed is then found from six products: at each of
-five points, and at infinity, of one number made from the six values with one made from the weights,
-where the plain sum takes twelve. Along the rows the convolution stays what it is.
+F(4, 3) along the height: four rows of the result from six of the map. A polynomial of four
+coefficients times one of three is known from six products, one at each of five points and one at
+infinity, where the sum takes twelve. A convolution is the transpose of that: the weights of a
+column are taken at the points, the six rows go through the transposed interpolation, and the
+products are added up times powers of the points. Along the rows it stays a convolution of 1x3.
 
-The result is the same function, summed in another order; its rounding errors are as large as those
-of the plain convolution on a channels_last map.
+The result is the same function, summed in another order. Its rounding errors are about one and a
+half times those of the plain convolution of a channels_last map, at most twice.
 
 N images, C and K channels of the map and of the result, H and W their sides.
 """
@@ -26,32 +27,37 @@ _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 # Values that a thread works on at a time, of all points: few enough to stay in a CPU's cache.
 _BLOCK = 2**20
 
-# With so many channels, and from so many pixels on, it is faster than the plain convolution.
-_CHANNELS, _MIN_PIXELS = range(128, 257), 2500
+# With so many channels, and from so many rows and pixels on, those of all images together, it is
+# faster than the plain convolution.
+_CHANNELS, _MIN_ROWS, _MIN_PIXELS = range(128, 257), 12, 2500
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Whether ``conv3x3`` is the faster way for ``x`` (N, C, H, W) and ``weight`` (K, C, 3, 3).
 
-    It was measured in float32, on CPUs with AVX.
+    As measured in float32, on a CPU with AVX-512.
     """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()  # the first, as the compiler cannot see through all below
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
+        and x.dim() == 4
+        and x.shape[1] == weight.shape[1]
         and weight.shape[0] in _CHANNELS
         and weight.shape[1] in _CHANNELS
+        and x.shape[2] >= _MIN_ROWS
         and x.numel() >= _MIN_PIXELS * x.shape[1]
         and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-        and not torch.compiler.is_compiling()
     )
 
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``F.conv2d(x, weight, bias, padding=1)``, channels_last.
 
-    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W).
+    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W), which has
+    first derivatives only. H and W are at least 1.
     """
     x = x.contiguous(memory_format=torch.channels_last)
     result: Tensor = _Conv3x3.apply(x, weight, bias)
@@ -60,30 +66,34 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 class _Conv3x3(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _convolve(x, weight, bias)
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _by_strips(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Any) -> None:
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            _convolve(grad, weight.flip(2, 3).transpose(0, 1)) if of_x else None,
-            _weight_gradient(x, grad) if of_weight else None,
-            grad.sum((0, 2, 3)) if of_bias else None,
-        )
+        with torch.autocast("cpu", enabled=False):
+            return (
+                _by_strips(grad, weight.flip(2, 3).transpose(0, 1)) if of_x else None,
+                _weight_gradient(x, grad) if of_weight else None,
+                grad.sum((0, 2, 3)) if of_bias else None,
+            )
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _by_strips(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return what ``conv3x3`` does, without gradients."""
     images, _, height, width = x.shape
     channels = weight.shape[0]
     at_points = torch.einsum("ph,kchw->pkcw", _weights_at_points(weight), weight)
     at_points = at_points.flatten(0, 1)[:, :, None].contiguous(memory_format=torch.channels_last)
     if bias is not None:
-        # The value at 1 is a summand of every row, so the bias is added there.
+        # The product at 1 is a summand of every row, so the bias is added to it.
         bias = F.pad(bias, (channels, 4 * channels))
     like: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
     shape = (images, channels, height, width)
@@ -150,10 +160,10 @@ def _blocks(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
 
 
 def _at_points(block: Tensor) -> Tensor:
-    """Return the values (n * s, 6 * C, 1, W) at the points of (n, 4 * s + 2, W, C).
+    """Return the values (n * s, 6 * C, 1, W) for the points from rows (n, 4 * s + 2, W, C).
 
-    That at a point is the sum of six rows, times the coefficients of the product of (x - other)
-    over the other points; at infinity, over all of them.
+    That of a point is the sum of six rows, times the coefficients of the product of (x - other)
+    over the other points; that of infinity, over all of them.
     """
     images, rows, width, channels = block.shape
     strips = rows // 4

@@ -13,13 +13,15 @@ def map_behind(function: Callable[[T], R], items: Iterable[T], most: int = 4) ->
     """Yield ``function(item)`` for each of ``items``, in order.
 
     The calls run one after the other in a thread beside the caller's, in which the next items are
-    made meanwhile. Up to ``most`` items wait for it, or their results for the caller. What a call
-    or ``items`` raises is raised here, after all that came before; items not begun are dropped.
+    made meanwhile. Beside the one that is worked on up to ``most`` items wait for their turn, or
+    their results for the caller. What a call or ``items`` raises is raised here, after the results
+    of all items before; items not begun are dropped.
     """
     waiting: deque[Future[R]] = deque()
+    errors: list[Exception] = []
     with ThreadPoolExecutor(1) as thread:
         try:
-            for item in items:
+            for item in _until_error(items, errors):
                 waiting.append(thread.submit(function, item))
                 while waiting and (len(waiting) > most or waiting[0].done()):
                     yield waiting.popleft().result()
@@ -27,3 +29,13 @@ def map_behind(function: Callable[[T], R], items: Iterable[T], most: int = 4) ->
                 yield waiting.popleft().result()
         finally:
             thread.shutdown(wait=False, cancel_futures=True)
+    if errors:
+        raise errors[0]
+
+
+def _until_error(items: Iterable[T], errors: list[Exception]) -> Iterator[T]:
+    """Yield ``items`` up to the first that cannot be made; why not is added to ``errors``."""
+    try:
+        yield from items
+    except Exception as error:  # raised again, once the results before it are out
+        errors.append(error)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_test_writes_results_scores_and_pictures(folder):
     log = (folder / "run" / "log.txt").read_text()
     assert log.count(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all ") == 2
     assert log.count(" Average Recall ") == 12
+
+
+def test_results_that_cannot_be_recorded_leave_nothing_behind(folder, monkeypatch):
+    record = inference.image_results
+
+    def fail(image_id, *args):
+        if image_id == 3:
+            raise ValueError(f"image {image_id} has a detection that is not a number")
+        return record(image_id, *args)
+
+    monkeypatch.setattr(inference, "image_results", fail)
+    threads = threading.active_count()
+    with pytest.raises(ValueError, match="image 3 has a detection that is not a number"):
+        run_test(tiny_cfg(folder))
+    assert threading.active_count() == threads
+    assert not [path for path in (folder / "run" / "test").rglob("*") if path.is_file()]
 
 
 def test_one_and_two_processes_write_equal_bytes(folder):

@@ -9,12 +9,13 @@ from pet.ops import winograd
 
 
 def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute by "plain" or by "fast" paths, or by fast ones "everywhere".
+    """Compute by "plain" or by "fast" paths, by these "compiled", or by fast ones "everywhere".
 
     Plain: RoIAlign is torchvision's operator, as on a GPU, convolutions are PyTorch's, and norms
     are folded for each image. Everywhere: 3x3 convolutions by Winograd's way, even where that is
     not the faster one, as on the small maps of a test.
     """
+    assert paths in ("plain", "fast", "compiled", "everywhere")
     if paths == "plain":
         monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
         monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)

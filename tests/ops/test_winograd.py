@@ -1,9 +1,9 @@
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pet.layers.conv import ConvNorm
+from pet.layers.conv import ConvNorm, conv_norm
 from pet.ops import winograd
 from pet.ops.winograd import conv3x3, pays
 
@@ -62,7 +62,7 @@ def test_the_result_can_be_changed_in_place():
     torch.testing.assert_close(weight.grad, 2 * twice)
 
 
-def test_rounding_errors_are_those_of_a_plain_convolution():
+def test_rounding_errors_are_at_most_twice_those_of_a_plain_convolution():
     x, weight, bias = drawn((1, 256, 32, 40), 256, torch.float32)
     exact = plain(x.double(), weight.double(), bias.double())
 
@@ -82,6 +82,11 @@ def test_rounding_errors_are_those_of_a_plain_convolution():
         ({"shape": (1, 128, 10, 10)}, False),
         ({"shape": (1, 64, 60, 60)}, False),
         ({"channels": 512}, False),
+        ({"channels": 64}, False),
+        ({"shape": (1, 128, 6, 600)}, False),
+        ({"shape": (1, 256, 60, 60), "weights_of": 128}, False),
+        ({"shape": (128, 60, 60), "weights_of": 128}, False),
+        ({"weight_dtype": torch.bfloat16}, False),
     ],
     ids=str,
 )
@@ -90,7 +95,8 @@ def test_it_is_taken_where_it_is_faster(change, expected, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     given = {"shape": (1, 128, 60, 60), "channels": 128, "dtype": torch.float32, **change}
     x = torch.zeros(given["shape"], dtype=given["dtype"])
-    weight = torch.zeros((given["channels"], given["shape"][1], 3, 3), dtype=given["dtype"])
+    size = (given["channels"], given.get("weights_of", given["shape"][1]), 3, 3)
+    weight = torch.zeros(size, dtype=given.get("weight_dtype", given["dtype"]))
     assert pays(x, weight) == expected
     with torch.autocast("cpu", torch.bfloat16):
         assert not pays(x, weight)
@@ -99,13 +105,38 @@ def test_it_is_taken_where_it_is_faster(change, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dims", "expected"), [((4, 4, 3), True), ((4, 4, 1), False), ((4, 4, 5), False)]
+    ("kwargs", "expected"),
+    [
+        ({"kernel_size": 3, "padding": 1}, True),
+        ({"kernel_size": 1}, False),
+        ({"kernel_size": 5, "padding": 2}, False),
+        ({"kernel_size": 3}, False),
+        ({"kernel_size": 3, "padding": 1, "stride": 2}, False),
+        ({"kernel_size": 3, "padding": 1, "dilation": 2}, False),
+        ({"kernel_size": 3, "padding": 2, "dilation": 2}, False),
+        ({"kernel_size": 3, "padding": 1, "groups": 2}, False),
+    ],
+    ids=str,
 )
-def test_a_layer_asks_for_3x3_alone(dims, expected, monkeypatch):
+def test_a_layer_takes_it_for_plain_3x3_alone(kwargs, expected, monkeypatch):
     asked = []
     monkeypatch.setattr(winograd, "pays", lambda x, weight: asked.append(x) or True)
-    x = torch.randn(1, 4, 9, 10)
-    conv = ConvNorm(*dims)
-    found = conv(x)
+    x, conv = torch.randn(1, 4, 9, 10), nn.Conv2d(4, 4, **kwargs)
+    torch.testing.assert_close(conv_norm(x, conv, nn.Identity()), conv(x))
     assert bool(asked) == expected
-    torch.testing.assert_close(found, F.conv2d(x, conv.weight, conv.bias, padding=dims[2] // 2))
+
+
+def test_a_compiled_layer_is_one_graph():
+    layer, x = ConvNorm(128, 128, 3), torch.randn(1, 128, 60, 60)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), plain(x, layer.weight, layer.bias))
+
+
+def test_gradients_keep_their_precision_under_autocast():
+    x, weight, _ = drawn((1, 128, 14, 14), 128, torch.float32)
+    weight.requires_grad_()
+    result, wanted = (convolve(x, weight, None).sin().sum() for convolve in (conv3x3, plain))
+    with torch.autocast("cpu", torch.bfloat16):
+        (gradient,) = torch.autograd.grad(result, weight)
+    (exact,) = torch.autograd.grad(wanted, weight)
+    assert (gradient - exact).norm() < 1e-5 * exact.norm()

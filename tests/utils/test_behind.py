@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -49,13 +50,28 @@ def test_what_a_call_raises_comes_after_the_results_before_it():
     assert seen == [0, 0.5]
 
 
-def test_what_the_items_raise_is_raised():
+def test_what_the_items_raise_comes_after_the_results_before_it():
+    def items():
+        yield from (1, 2, 3)
+        raise KeyError("no more")
+
+    seen = []
+    with pytest.raises(KeyError, match="no more"):
+        seen.extend(map_behind(lambda n: time.sleep(0.02) or n, items()))
+    assert seen == [1, 2, 3]
+
+
+def test_the_error_of_an_earlier_call_comes_first():
     def items():
         yield 1
         raise KeyError("no more")
 
-    with pytest.raises(KeyError, match="no more"):
-        list(map_behind(str, items()))
+    def fail(n):
+        time.sleep(0.05)
+        raise ValueError(f"item {n}")
+
+    with pytest.raises(ValueError, match="item 1"):
+        list(map_behind(fail, items()))
 
 
 def test_a_caller_that_stops_early_leaves_no_thread():
