@@ -20,7 +20,7 @@ from tests.far_device import FAR, FarTensor, far_device
 from tests.small_cfgs import small_cfg
 from tests.source_code import ROOT
 
-# Between them these have every pyramid, head, norm and loss that a YAML can name, on a small trunk.
+# Each family once or more, with fixed, trained and group norms, all on a small trunk.
 FAMILIES = (
     "coco_mini/overfit_e2e_cascade_mask_rcnn_R-18-FPN",
     "coco_mini/overfit_e2e_faster_rcnn_R-18-C4",

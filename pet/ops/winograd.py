@@ -28,8 +28,8 @@ _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 # Values that a thread works on at a time, of all points: few enough to stay in a CPU's cache.
 _BLOCK = 2**20
 
-# With so many channels, and from so many rows and pixels on, those of all images together, it is
-# faster than the plain convolution.
+# With so many channels, and from so many rows of a map and pixels of all images on, it is faster
+# than the plain convolution.
 _CHANNELS, _MIN_ROWS, _MIN_PIXELS = range(128, 257), 12, 2500
 
 
@@ -96,9 +96,12 @@ def _by_strips(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None:
         # The product at 1 is a summand of every row, so the bias is added to it.
         bias = F.pad(bias, (channels, 4 * channels))
-    like: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
-    shape = (images, channels, height, width)
-    result = torch.empty(shape, memory_format=torch.channels_last, **like)
+    result = torch.empty(
+        (images, channels, height, width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
     rows_of_result = result.permute(0, 2, 3, 1)
     for some, rows, values in _blocks(x):
         products = F.conv2d(values, at_points, bias, padding=(0, 1), groups=6)
@@ -169,8 +172,8 @@ def _at_points(block: Tensor) -> Tensor:
     images, rows, width, channels = block.shape
     strips = rows // 4
 
-    def of_strips(rows: Tensor, power: int) -> Tensor:
-        return rows[:, power : power + 4 * strips - 3 : 4]
+    def of_strips(sums: Tensor, power: int) -> Tensor:
+        return sums[:, power : power + 4 * strips - 3 : 4]
 
     square = block[:, 2:] - block[:, :-2]  # (x - 1) (x + 1)
     other = torch.add(square, block[:, 1:-1], alpha=1.5)  # (x - 0.5) (x + 2)

@@ -50,6 +50,8 @@ def test_a_run_trains_resumes_and_tests(folder, precision):
 def test_a_run_of_the_cpu_goes_on_on_a_gpu(folder):
     run_training("tiny.yaml", tiny_cfg(folder))
     run_training("tiny.yaml", tiny_cfg(folder, DEVICE=DEVICE, SOLVER__MAX_ITER=6))
+    state = torch.load(folder / "run" / "model_latest.pth", weights_only=True)
+    assert state["iteration"] == 6
     assert 0 < last_loss(folder / "run") < 10
 
 
