@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
     "RPN.PRE_NMS_TOP_N_TEST": 20,
     "RPN.POST_NMS_TOP_N_TRAIN": 12,
     "RPN.POST_NMS_TOP_N_TEST": 8,
+    "RPN.BATCH_SIZE_PER_IMAGE": 64,  # few enough to be asked alone, with a pyramid
     "FAST_RCNN.MLP_HEAD_DIM": 32,
     "FAST_RCNN.CONV_HEAD_DIM": 32,
     "FAST_RCNN.BATCH_SIZE_PER_IMAGE": 1000,  # all, so that nothing is drawn

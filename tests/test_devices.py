@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor
 
 from pet.config import CfgNode
 from pet.data.build import build_dataset, make_test_data_loader, make_train_data_loader
 from pet.engine.augmentation import with_augmentation
 from pet.layers.fold import prepare_for_inference
+from pet.modeling import sampler
 from pet.modeling.build import build_model
 from pet.utils.seed import seed_all
 from tests.far_device import FAR, FarTensor, far_device
@@ -83,7 +85,15 @@ def test_tensors_of_both_devices_are_told_apart():
                 mix()
 
 
-def test_a_step_is_the_same_on_another_device(family, other):
+def random_keys(labels: Tensor) -> Tensor:
+    return torch.rand(len(labels), device="cpu").to(labels.device)
+
+
+def test_a_step_is_the_same_on_another_device(family, other, monkeypatch):
+    # Anchors are drawn, which every device would do in its own way.
+    monkeypatch.setattr(
+        sampler, "random_keys", lambda labels: torch.rand(len(labels)).to(labels.device)
+    )
     dataset = build_dataset(family.TRAIN.DATASETS, is_train=True, cfg=family)
     loader = make_train_data_loader(dataset, is_distributed=False, cfg=family)
     images, targets, _ = next(iter(loader))

@@ -13,8 +13,9 @@ from pet.ops.boxes import box_iou
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 
-# The most pairs of boxes whose IoU is held at once: a few maps of 64 MB, whatever an image holds.
-_MAX_PAIRS = 2**24
+# The most pairs of boxes whose IoU is held at once: a few maps of 16 MB, whatever an image holds,
+# which is also faster than larger ones on a CPU.
+_MAX_PAIRS = 2**22
 
 
 def match_boxes(

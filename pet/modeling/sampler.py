@@ -6,19 +6,37 @@ from torch import Tensor
 from pet.modeling.matcher import BACKGROUND, FOREGROUND
 
 
-def sample_balanced(labels: Tensor, count: int, fraction: float) -> tuple[Tensor, Tensor]:
+def sample_balanced(labels: Tensor, count: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
     """Pick at most ``count`` candidates, at most ``fraction`` of them foreground.
 
-    ``labels`` (A,) as ``match_boxes`` gives them. Returns the int64 indices of the chosen
-    foreground and of the chosen background, which fills up what the foreground leaves.
+    ``labels`` (A,) as ``match_boxes`` gives them. Returns (S,) int64 indices, with S the smaller of
+    ``count`` and A: first the chosen foreground, then the chosen background, which fills up what
+    the foreground leaves, and last, where there are too few, what is not chosen; each in the order
+    of the candidates. And int64 scalars: how many are foreground, and how many are chosen. Nothing
+    waits for the device.
     """
-    foreground = torch.nonzero(labels == FOREGROUND).squeeze(1)
-    background = torch.nonzero(labels == BACKGROUND).squeeze(1)
-    foreground = _random_part(foreground, int(count * fraction))
-    return foreground, _random_part(background, count - len(foreground))
+    key = random_keys(labels)
+    size = min(count, len(labels))
+    foreground, num_foreground = _largest(
+        key, labels == FOREGROUND, min(int(count * fraction), size)
+    )
+    background, num_background = _largest(key, labels == BACKGROUND, size)
+    place = torch.arange(size, device=labels.device)
+    of_background = place - num_foreground + len(foreground)
+    of_both = torch.where(place < num_foreground, place, of_background)
+    index = torch.cat((foreground, background))[of_both]
+    num_chosen = (num_foreground + num_background).clamp(max=size)
+    of_part = (place >= num_foreground).long() + (place >= num_chosen)
+    order = torch.argsort(of_part * len(labels) + index)
+    return index[order], num_foreground, num_chosen
 
 
-def _random_part(index: Tensor, count: int) -> Tensor:
-    if len(index) <= count:
-        return index
-    return index[torch.randperm(len(index), device=index.device)[:count]]
+def random_keys(labels: Tensor) -> Tensor:
+    """Return (A,) numbers from 0 to below 1: of those that may be chosen the largest are."""
+    return torch.rand(labels.shape, device=labels.device)
+
+
+def _largest(key: Tensor, of: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the ``count`` indices of the largest keys where ``of`` is true, and how many are."""
+    largest = torch.where(of, key, -1).topk(count)
+    return largest.indices, (largest.values >= 0).sum()

@@ -8,11 +8,12 @@ N images, R RoIs, C channels, H and W the sides of the map.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pet.ops.rows import rows_of
 
 
 def roi_align_by_rows(
@@ -71,31 +72,11 @@ def _align(
     weight = down[:, :, None, :, None] * across[:, None, :, None, :]
     summed = F.embedding_bag(
         index.flatten(0, 2).flatten(1),
-        _Rows.apply(feature),
+        rows_of(feature),
         mode="sum",
         per_sample_weights=weight.flatten(0, 2).flatten(1).to(feature.dtype),
     )
     return summed.view(len(images), *resolution, channels).permute(0, 3, 1, 2)
-
-
-class _Rows(torch.autograd.Function):
-    """The pixels (N * H * W, C) of a map (N, C, H, W).
-
-    As a permuted view of it they would do, but for the gradient: autograd adds the next one to it
-    in place only where it is no view, and else into a map of its own.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, feature: Tensor) -> Tensor:
-        ctx.shape = feature.shape
-        return feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        _, channels, height, width = ctx.shape
-        strides = (height * width * channels, 1, width * channels, channels)
-        of_map: Any = grad.new_empty(0)  # Any, as PyTorch does not declare this form of set_
-        return of_map.set_(grad.contiguous(), 0, ctx.shape, strides)
 
 
 def _pixels(

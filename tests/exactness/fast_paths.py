@@ -5,6 +5,7 @@ from torchvision.ops import roi_align
 
 from pet.engine import predictor
 from pet.layers import roi_pooler
+from pet.modeling.rcnn.rpn import RPNHead
 from pet.ops import winograd
 
 
@@ -12,12 +13,14 @@ def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute by "plain" or by "fast" paths, by these "compiled", or by fast ones "everywhere".
 
     Plain: RoIAlign is torchvision's operator, as on a GPU, convolutions are PyTorch's, and norms
-    are folded for each image. Everywhere: 3x3 convolutions by Winograd's way, even where that is
-    not the faster one, as on the small maps of a test.
+    are folded for each image; gradients of the RPN are those of whole maps. Everywhere: 3x3
+    convolutions by Winograd's way, and anchors that the RPN's losses see asked alone, even where
+    that is not the faster way, as on the small maps of a test.
     """
     assert paths in ("plain", "fast", "compiled", "everywhere")
     if paths == "plain":
         monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
         monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
     if paths in ("plain", "everywhere"):
+        monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: paths == "everywhere")
         monkeypatch.setattr(winograd, "pays", lambda x, weight: paths == "everywhere")

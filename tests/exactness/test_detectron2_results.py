@@ -15,9 +15,10 @@ from pet.layers.roi_pooler import RoIPooler, assign_levels
 from pet.modeling.rcnn.fast_rcnn import FastRCNN, build_fast_rcnn, select_detections
 from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn
 from pet.modeling.rcnn.roi_sampling import SampledRoIs, sample_rois
-from pet.modeling.rcnn.rpn import build_rpn, rpn_losses
+from pet.modeling.rcnn.rpn import build_rpn
 from pet.structures import Detections, Targets
 from tests.exactness.detectron2_cfg import R_50, SCALES, TORCHVISION, A, B, C, cfg_of, close
+from tests.modeling.rcnn.small import losses_of_all
 
 # Pooling -----------------------------------------------------------------------------------------
 
@@ -254,7 +255,7 @@ def test_rpn_losses_are_l1_and_divided_by_256_an_image():
     rule = build_rpn(8, cfg_of()).loss_rule
     # An anchor on the ground truth and one on nothing, both of logit 0: a loss of log(2) each.
     deltas = torch.tensor([[[0.01, -0.02, 0.03, 0.0], [9.0, 9.0, 9.0, 9.0]]])
-    losses = rpn_losses(torch.zeros(1, 2), deltas, torch.tensor([A, B]), [GT], rule)
+    losses = losses_of_all(torch.zeros(1, 2), deltas, torch.tensor([A, B]), [GT], rule)
     close(losses["loss_objectness"], 2 * math.log(2) / 256, atol=1e-7)
     close(losses["loss_rpn_box_reg"], 0.06 / 256, atol=1e-7)
 

@@ -20,7 +20,7 @@ from pet.modeling.rcnn.fast_rcnn import (
 )
 from pet.modeling.rcnn.roi_poolers import build_box_pooler
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs, match_rois
-from pet.ops.boxes import clip_boxes, valid_boxes
+from pet.ops.boxes import clip_boxes
 from pet.ops.gradients import scale_gradient
 from pet.structures import Detections, Targets
 
@@ -75,7 +75,8 @@ class CascadeRCNN(nn.Module):
             metrics |= {f"{name}_stage{number}": v for name, v in stage_metrics.items()}
             if number < len(self.stages):
                 moved = moved_boxes(stage, deltas.detach(), boxes, sizes)
-                rois = next_rois(moved, targets, self.stages[number].sampling_rule.fg_iou)
+                # All of them, matched anew and not sampled again.
+                rois = match_rois(moved, targets, self.stages[number].sampling_rule.fg_iou)
         return losses, metrics
 
     def detect(
@@ -107,19 +108,6 @@ def moved_boxes(
     return [
         clip_boxes(moved[:, 0], size)
         for moved, size in zip(stage.decode(deltas, boxes), sizes, strict=True)
-    ]
-
-
-def next_rois(
-    boxes: Sequence[Tensor], targets: Sequence[Targets], fg_iou: float
-) -> list[SampledRoIs]:
-    """Return the RoIs that the next stage is trained on: all of ``boxes`` but the empty ones.
-
-    They are matched anew, by the IoU ``fg_iou``, and not sampled again.
-    """
-    return [
-        match_rois(per_image[valid_boxes(per_image)], target, fg_iou)
-        for per_image, target in zip(boxes, targets, strict=True)
     ]
 
 

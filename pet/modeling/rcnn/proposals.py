@@ -51,21 +51,18 @@ def select_scored_proposals(
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the proposals (n, 4) that ``select_proposals`` does, and their logits (n,)."""
     scores, boxes, levels = _best_of_levels(logits, deltas, anchors, rule.pre_nms_top_n)
-    return [
-        _select_of_image(clip_boxes(b, size), s, levels, rule)
-        for b, s, size in zip(boxes, scores, sizes, strict=True)
-    ]
-
-
-def _select_of_image(
-    boxes: Tensor, scores: Tensor, levels: Tensor, rule: ProposalRule
-) -> tuple[Tensor, Tensor]:
-    """Return the proposals (n, 4) of one image from its T candidates, and their logits (n,)."""
+    boxes = torch.stack([clip_boxes(b, size) for b, size in zip(boxes, sizes, strict=True)])
     valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
-    index = torch.nonzero(valid).squeeze(1)  # one wait for the device, not one for each tensor
-    boxes, scores, levels = boxes[index], scores[index], levels[index]
-    keep = nms_by_group(boxes, scores, levels, rule.nms_thresh)[: rule.post_nms_top_n]
-    return boxes[keep], scores[keep]
+    order = torch.argsort(valid.int(), dim=1, descending=True, stable=True)
+    found = []
+    # Here the device is waited for, once for all images, and then by each NMS.
+    for n, count in enumerate(valid.sum(dim=1).tolist()):
+        index = order[n, :count]
+        some_boxes, some_scores = boxes[n, index], scores[n, index]
+        keep = nms_by_group(some_boxes, some_scores, levels[index], rule.nms_thresh)
+        keep = keep[: rule.post_nms_top_n]
+        found.append((some_boxes[keep], some_scores[keep]))
+    return found
 
 
 def _best_of_levels(

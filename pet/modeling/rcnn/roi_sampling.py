@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from pet.modeling.matcher import BACKGROUND, FOREGROUND, match_boxes
+from pet.modeling.matcher import FOREGROUND, IGNORED, match_boxes
 from pet.modeling.sampler import sample_balanced
+from pet.ops.boxes import valid_boxes
 from pet.structures import Targets
 
 
@@ -49,34 +51,54 @@ def sample_rois(
     proposals: Sequence[Tensor], targets: Sequence[Targets], rule: RoISamplingRule
 ) -> list[SampledRoIs]:
     """Sample the RoIs of each image from its proposals (n, 4) and its ground-truth boxes."""
-    return [
-        _sample_image(boxes, target, rule) for boxes, target in zip(proposals, targets, strict=True)
-    ]
+    candidates = []
+    for boxes, target in zip(proposals, targets, strict=True):
+        # The ground truth is among them, so that there is foreground from the first step.
+        boxes = torch.cat((boxes, target.boxes))
+        matched, labels = match_boxes(target.boxes, boxes, rule.fg_iou, rule.bg_iou)
+        order = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
+        candidates.append(_Candidates(boxes, matched, *order))
+    return _chosen_rois(candidates, targets)
 
 
-def match_rois(boxes: Tensor, target: Targets, fg_iou: float) -> SampledRoIs:
-    """Return ``boxes`` (R, 4) of one image as RoIs: all of them, background below ``fg_iou``."""
-    matched, labels = match_boxes(target.boxes, boxes, fg_iou, fg_iou)
-    foreground = torch.nonzero(labels == FOREGROUND).squeeze(1)
-    background = torch.nonzero(labels == BACKGROUND).squeeze(1)
-    return _chosen_rois(boxes, target, matched, foreground, background)
+def match_rois(
+    boxes: Sequence[Tensor], targets: Sequence[Targets], fg_iou: float
+) -> list[SampledRoIs]:
+    """Return the ``boxes`` (n, 4) of each image as RoIs: all of them but the empty ones.
+
+    They are foreground from ``fg_iou`` on, and else background.
+    """
+    candidates = []
+    for per_image, target in zip(boxes, targets, strict=True):
+        matched, labels = match_boxes(target.boxes, per_image, fg_iou, fg_iou)
+        labels = labels.masked_fill(~valid_boxes(per_image), IGNORED)
+        order = torch.argsort(labels, descending=True, stable=True)
+        foreground, chosen = (labels == FOREGROUND).sum(), (labels != IGNORED).sum()
+        candidates.append(_Candidates(per_image, matched, order, foreground, chosen))
+    return _chosen_rois(candidates, targets)
 
 
-def _sample_image(proposals: Tensor, target: Targets, rule: RoISamplingRule) -> SampledRoIs:
-    # The ground truth is among the candidates, so that there is foreground from the first step.
-    boxes = torch.cat((proposals, target.boxes))
-    matched, labels = match_boxes(target.boxes, boxes, rule.fg_iou, rule.bg_iou)
-    foreground, background = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
-    return _chosen_rois(boxes, target, matched, foreground, background)
+@dataclass(frozen=True)
+class _Candidates:
+    """The candidates of an image, and which of them are chosen."""
+
+    boxes: Tensor  # (A, 4)
+    matched: Tensor  # (A,) int64, the ground-truth box of each
+    order: Tensor  # (S,) int64: the chosen ones, foreground first, and then any
+    num_foreground: Tensor  # scalar
+    num_chosen: Tensor  # scalar
 
 
 def _chosen_rois(
-    boxes: Tensor, target: Targets, matched: Tensor, foreground: Tensor, background: Tensor
-) -> SampledRoIs:
-    """Return those of ``boxes`` that the indices ``foreground`` and ``background`` choose."""
-    chosen = matched[foreground]
-    return SampledRoIs(
-        boxes=boxes[torch.cat((foreground, background))],
-        labels=torch.cat((target.labels[chosen], torch.zeros_like(background))),
-        matched=chosen,
-    )
+    candidates: Sequence[_Candidates], targets: Sequence[Targets]
+) -> list[SampledRoIs]:
+    counts = [torch.stack((some.num_foreground, some.num_chosen)) for some in candidates]
+    rois = []
+    # Here the device is waited for, once for all images.
+    for some, target, (num_foreground, num_chosen) in zip(
+        candidates, targets, torch.stack(counts).tolist(), strict=True
+    ):
+        matched = some.matched[some.order[:num_foreground]]
+        labels = F.pad(target.labels[matched], (0, num_chosen - num_foreground))
+        rois.append(SampledRoIs(some.boxes[some.order[:num_chosen]], labels, matched))
+    return rois

@@ -4,7 +4,6 @@ N images, A anchors of a pixel, A_l anchors of level l, A_all of all levels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,30 +12,14 @@ from torch.nn import functional as F
 from pet.config import CfgNode, cfg
 from pet.layers.conv import ConvNorm
 from pet.modeling.anchors import AnchorGenerator
-from pet.modeling.matcher import match_boxes
 from pet.modeling.rcnn.proposals import (
-    RPN_BOX_WEIGHTS,
     ProposalRule,
     select_proposals,
     select_scored_proposals,
 )
-from pet.modeling.sampler import sample_balanced
-from pet.ops.boxes import encode_boxes
-from pet.ops.losses import smooth_l1_sum
-from pet.ops.precision import full_precision
+from pet.modeling.rcnn.rpn_loss import RPNLossRule, rpn_losses, sample_anchors
+from pet.ops.surroundings import surroundings
 from pet.structures import Detections, Targets
-
-
-@dataclass(frozen=True)
-class RPNLossRule:
-    """Which anchors the loss sees, and how."""
-
-    fg_iou: float  # foreground from this IoU on
-    bg_iou: float  # background below this IoU
-    batch_size: int  # anchors of an image
-    positive_fraction: float  # largest part of foreground among them
-    smooth_l1_beta: float  # where the box loss turns linear; 0 is L1
-    per_sampled: bool = False  # whether losses are divided by the sampled anchors, not batch_size
 
 
 class RPNHead(nn.Module):
@@ -64,6 +47,30 @@ class RPNHead(nn.Module):
             delta = self.bbox_pred(hidden).permute(0, 2, 3, 1)
             deltas.append(delta.reshape(len(delta), -1, 4))
         return logits, deltas
+
+    def at(
+        self, features: Sequence[Tensor], image: Tensor, anchor: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits (S,) and deltas (S, 4) of some anchors, from what the maps hold there.
+
+        ``image`` (S,) and ``anchor`` (S,) int64, an index into the image's anchors of all levels.
+        """
+        num_anchors = self.cls_logits.out_channels
+        hidden, on_map = surroundings(features, image, anchor // num_anchors, len(self.convs))
+        for conv in self.convs:
+            assert isinstance(conv, ConvNorm)
+            on_map = on_map[..., 1:-1, 1:-1]
+            # As where the whole map is convolved, there is nothing beyond its border.
+            hidden = F.relu(F.conv2d(hidden, conv.weight, conv.bias)).masked_fill(~on_map, 0)
+        of_pixel = torch.arange(len(anchor), device=anchor.device), anchor % num_anchors
+        logits = self.cls_logits(hidden).flatten(1)
+        deltas = self.bbox_pred(hidden).flatten(1).unflatten(1, (num_anchors, 4))
+        return logits[of_pixel], deltas[of_pixel]
+
+    def is_faster_at(self, features: Sequence[Tensor], count: int) -> bool:
+        """Whether ``at``, with its gradients, takes less than ``forward`` for ``count`` anchors."""
+        read = count * (2 * len(self.convs) + 1) ** 2
+        return read <= sum(feature[:, 0].numel() for feature in features)
 
 
 class RPN(nn.Module):
@@ -93,18 +100,23 @@ class RPN(nn.Module):
 
         ``features`` (N, C, H_l, W_l) of each level; ``sizes`` N (height, width) of the images.
         """
-        logits, deltas = self.head(features)
         anchors = self.anchors(features)
-        rule = self.train_rule if self.training else self.test_rule
-        proposals = select_proposals(logits, deltas, anchors, sizes, rule)
+        losses: dict[str, Tensor] = {}
         if targets is None:
-            return proposals, {}
-        return proposals, self._losses_of(logits, deltas, anchors, targets)
+            logits, deltas = self.head(features)
+        else:
+            # First the losses, as nothing there waits for the device.
+            losses, outputs = self._losses(features, anchors, targets)
+            if outputs is None:
+                with torch.no_grad():
+                    outputs = self.head(features)
+            logits, deltas = outputs
+        rule = self.train_rule if self.training else self.test_rule
+        return select_proposals(logits, deltas, anchors, sizes, rule), losses
 
     def losses(self, features: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Return the losses alone: what trains a model without RoI heads."""
-        logits, deltas = self.head(features)
-        return self._losses_of(logits, deltas, self.anchors(features), targets)
+        return self._losses(features, self.anchors(features), targets)[0]
 
     def detect(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
@@ -118,64 +130,21 @@ class RPN(nn.Module):
             for (boxes, score), size in zip(found, sizes, strict=True)
         ]
 
-    def _losses_of(
-        self,
-        logits: Sequence[Tensor],
-        deltas: Sequence[Tensor],
-        anchors: Sequence[Tensor],
-        targets: Sequence[Targets],
-    ) -> dict[str, Tensor]:
-        return rpn_losses(
-            torch.cat(list(logits), dim=1),
-            torch.cat(list(deltas), dim=1),
-            torch.cat(list(anchors)),
-            targets,
-            self.loss_rule,
-        )
+    def _losses(
+        self, features: Sequence[Tensor], anchors: Sequence[Tensor], targets: Sequence[Targets]
+    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]] | None]:
+        """Return the losses, and what the head says of all anchors where it had to be asked.
 
-
-def rpn_losses(
-    logits: Tensor,
-    deltas: Tensor,
-    anchors: Tensor,
-    targets: Sequence[Targets],
-    rule: RPNLossRule,
-) -> dict[str, Tensor]:
-    """Return loss_objectness and loss_rpn_box_reg, over N * batch_size or the sampled anchors.
-
-    ``logits`` (N, A_all), ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4). Objectness is a binary
-    cross-entropy; boxes are a smooth L1 of the deltas of the foreground.
-    """
-    # Only what has to be is done image by image: on a GPU, starting small steps is what takes time.
-    sampled, foreground, gt_boxes = [], [], []
-    for target in targets:
-        matched, labels = match_boxes(
-            target.boxes, anchors, rule.fg_iou, rule.bg_iou, allow_low_quality=True
-        )
-        chosen = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
-        sampled.append(torch.cat(chosen))
-        foreground.append(chosen[0])
-        gt_boxes.append(target.boxes[matched[chosen[0]]])
-    logit, delta = full_precision(_of_images(logits, sampled)), _of_images(deltas, foreground)
-    wanted = [  # the foreground comes first
-        torch.arange(len(index), device=logit.device) < len(first)
-        for index, first in zip(sampled, foreground, strict=True)
-    ]
-    objectness = F.binary_cross_entropy_with_logits(
-        logit, torch.cat(wanted).to(logit.dtype), reduction="sum"
-    )
-    wanted_delta = encode_boxes(
-        torch.cat(gt_boxes), anchors[torch.cat(foreground)], RPN_BOX_WEIGHTS
-    )
-    box_reg = smooth_l1_sum(full_precision(delta), wanted_delta, rule.smooth_l1_beta)
-    count = max(len(logit) if rule.per_sampled else rule.batch_size * len(targets), 1)
-    return {"loss_objectness": objectness / count, "loss_rpn_box_reg": box_reg / count}
-
-
-def _of_images(values: Tensor, index: Sequence[Tensor]) -> Tensor:
-    """Return those of ``values`` (N, A, ...) that the ``index`` (n,) of each image chooses."""
-    count = values.shape[1]
-    return values.flatten(0, 1)[torch.cat([i + n * count for n, i in enumerate(index)])]
+        The losses see a few hundred anchors of an image. What the head says of those depends on few
+        pixels, so that the gradients of whole maps, nearly all zeros, need not be computed.
+        """
+        sample = sample_anchors(torch.cat(list(anchors)), targets, self.loss_rule)
+        place = sample.image, sample.anchor
+        if self.head.is_faster_at(features, len(sample.anchor)):
+            return rpn_losses(*self.head.at(features, *place), sample, self.loss_rule), None
+        logits, deltas = self.head(features)
+        seen = torch.cat(logits, dim=1)[place], torch.cat(deltas, dim=1)[place]
+        return rpn_losses(*seen, sample, self.loss_rule), (logits, deltas)
 
 
 def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pet.config import CfgNode, default_cfg
 from pet.data.collate import batch_images
+from pet.modeling.rcnn.rpn_loss import RPNLossRule, rpn_losses, sample_anchors
 from pet.structures import Crop, ImageList, MaskCrops, Targets
 
 NUM_CLASSES = 4  # with the background
@@ -75,3 +76,16 @@ def random_boxes(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     corner = torch.rand(count, 2, generator=generator) * (limit - 8)
     side = 8 + torch.rand(count, 2, generator=generator) * (limit - corner - 8)
     return torch.cat([corner, corner + side], dim=1)
+
+
+def losses_of_all(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    targets: Sequence[Targets],
+    rule: RPNLossRule,
+) -> dict[str, Tensor]:
+    """Return the losses of an RPN whose head says ``logits`` (N, A) and ``deltas`` (N, A, 4)."""
+    sample = sample_anchors(anchors, targets, rule)
+    place = sample.image, sample.anchor
+    return rpn_losses(logits[place], deltas[place], sample, rule)

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import default_cfg, freeze
-from pet.modeling.rcnn.cascade_rcnn import CascadeRCNN, build_cascade_rcnn, next_rois
+from pet.modeling.rcnn.cascade_rcnn import CascadeRCNN, build_cascade_rcnn
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
-from pet.modeling.rcnn.roi_sampling import SampledRoIs
+from pet.modeling.rcnn.roi_sampling import SampledRoIs, match_rois
 from tests.modeling.rcnn.small import box_targets, noise_images, random_boxes, small_cfg
 
 SIZE = (96, 128)
@@ -105,19 +105,19 @@ def test_stages_are_matched_by_their_own_iou():
     boxes = torch.tensor(
         [[0, 0, 10, 6], [50, 0, 60, 8], [20, 20, 30, 30], [5, 5, 5, 9], [0, 0, 10, 10]]
     ).float()
-    [rois] = next_rois([boxes], [gt], 0.6)
+    [rois] = match_rois([boxes], [gt], 0.6)
     assert rois.boxes.tolist() == boxes[[0, 1, 4, 2]].tolist()  # foreground first
     assert rois.labels.tolist() == [2, 1, 2, 0]
     assert rois.matched.tolist() == [0, 1, 0]
-    [rois] = next_rois([boxes], [gt], 0.7)
+    [rois] = match_rois([boxes], [gt], 0.7)
     assert rois.boxes.tolist() == boxes[[1, 4, 0, 2]].tolist()
     assert rois.labels.tolist() == [1, 2, 0, 0]
 
 
 def test_without_ground_truth_all_is_background():
-    [rois] = next_rois([random_boxes(3, SIZE)], [box_targets([], [], SIZE)], 0.6)
+    [rois] = match_rois([random_boxes(3, SIZE)], [box_targets([], [], SIZE)], 0.6)
     assert rois.labels.tolist() == [0, 0, 0] and rois.num_foreground == 0
-    [rois] = next_rois([torch.zeros(0, 4)], [box_targets([[0, 0, 9, 9]], [1], SIZE)], 0.6)
+    [rois] = match_rois([torch.zeros(0, 4)], [box_targets([[0, 0, 9, 9]], [1], SIZE)], 0.6)
     assert len(rois.boxes) == 0
 
 

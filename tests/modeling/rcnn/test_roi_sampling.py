@@ -76,8 +76,8 @@ def test_the_seed_decides():
 def test_all_boxes_are_matched_and_none_is_added():
     target = box_targets([[0, 0, 10, 10]], [3])
     boxes = torch.tensor([[0, 0, 10, 5], [0, 0, 10, 8], [50, 50, 60, 60]]).float()
-    rois = match_rois(boxes, target, 0.5)
+    [rois] = match_rois([boxes], [target], 0.5)
     assert rois.boxes.tolist() == boxes.tolist() and rois.labels.tolist() == [3, 3, 0]
-    rois = match_rois(boxes, target, 0.6)
+    [rois] = match_rois([boxes], [target], 0.6)
     assert rois.boxes.tolist() == boxes[[1, 0, 2]].tolist()
     assert rois.labels.tolist() == [3, 0, 0] and rois.matched.tolist() == [0]

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.rcnn.proposals import ProposalRule
-from pet.modeling.rcnn.rpn import RPN, RPNHead, RPNLossRule, build_rpn, rpn_losses
-from tests.modeling.rcnn.small import box_targets, without_pyramid
+from pet.modeling.rcnn.rpn import RPN, RPNHead, build_rpn
+from pet.modeling.rcnn.rpn_loss import RPNLossRule
+from tests.modeling.rcnn.small import box_targets, losses_of_all, without_pyramid
 
 RULE = RPNLossRule(fg_iou=0.7, bg_iou=0.3, batch_size=8, positive_fraction=0.5, smooth_l1_beta=0.0)
 NO_CUT = ProposalRule(1000, 1000, 1.0, 0.0)
@@ -35,7 +36,7 @@ WANTED = [0.0, -0.1, 0.0, math.log(0.8)]
 
 def losses(deltas: Tensor, *targets, rule: RPNLossRule = RULE) -> dict[str, float]:
     count = len(targets)
-    found = rpn_losses(
+    found = losses_of_all(
         LOGITS.expand(count, -1), deltas.expand(count, -1, -1), ANCHORS, targets, rule
     )
     return {name: loss.item() for name, loss in found.items()}
@@ -85,7 +86,7 @@ def test_no_boxes_cost_no_box_loss_and_leave_gradients():
     logits = LOGITS.expand(2, -1).clone().requires_grad_()
     deltas = torch.ones(2, 4, 4, requires_grad=True)
     none = box_targets([], [])
-    found = rpn_losses(logits, deltas, ANCHORS, [none, none], RULE)
+    found = losses_of_all(logits, deltas, ANCHORS, [none, none], RULE)
     assert found["loss_rpn_box_reg"].item() == 0
     sum(found.values()).backward()
     assert deltas.grad.abs().sum() == 0
@@ -97,7 +98,7 @@ def test_the_loss_sees_no_more_anchors_than_it_should():
     anchors = torch.cat([ANCHORS[:1].repeat(20, 1), ANCHORS[3:].repeat(80, 1)])
     logits = torch.zeros(1, 100, requires_grad=True)
     target = box_targets([[0, 0, 10, 8]], [1])
-    found = rpn_losses(logits, torch.zeros(1, 100, 4), anchors, [target], RULE)
+    found = losses_of_all(logits, torch.zeros(1, 100, 4), anchors, [target], RULE)
     assert found["loss_objectness"].item() == pytest.approx(math.log(2))  # the mean of 8
     found["loss_objectness"].backward()
     seen = logits.grad[0] != 0
@@ -133,6 +134,9 @@ class HotAnchor(nn.Module):
     def __init__(self, place: int) -> None:
         super().__init__()
         self.place = place
+
+    def is_faster_at(self, features: list[Tensor], count: int) -> bool:
+        return False
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         counts = [f.shape[-2] * f.shape[-1] * 3 for f in features]
@@ -184,7 +188,7 @@ def test_losses_may_be_divided_by_what_was_sampled():
 def test_no_anchors_at_all_divide_by_nothing():
     rule = replace(RULE, per_sampled=True)
     empty = torch.zeros(1, 0), torch.zeros(1, 0, 4), torch.zeros(0, 4)
-    found = rpn_losses(*empty, [box_targets([], [])], rule)
+    found = losses_of_all(*empty, [box_targets([], [])], rule)
     assert [loss.item() for loss in found.values()] == [0, 0]
 
 
@@ -223,3 +227,98 @@ def test_losses_alone_are_those_beside_the_proposals():
     assert set(losses) == set(wanted)
     for name, loss in losses.items():
         assert loss > 0 and torch.equal(loss, wanted[name])
+
+
+# Gradients of a few anchors alone ----------------------------------------------------------------
+
+SIZES = ((6, 9), (3, 5), (2, 1), (1, 1))  # of the levels: in the last all is border
+
+
+def pyramid(images: int = 2) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.randn(images, 4, *size, generator=generator).double() for size in SIZES]
+    return [level.contiguous(memory_format=torch.channels_last) for level in maps]
+
+
+def large_head(num_convs: int) -> RPNHead:
+    torch.manual_seed(1)
+    head = RPNHead(4, 3, num_convs)
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return head.double()
+
+
+def gradients(head: RPNHead, maps: list[Tensor], logits: Tensor, deltas: Tensor) -> list[Tensor]:
+    weight = torch.arange(len(logits)).double() + 1
+    loss = (logits * weight).sum() + (deltas * weight[:, None] * torch.arange(4)).sum()
+    return list(torch.autograd.grad(loss, [*head.parameters(), *maps]))
+
+
+@pytest.mark.parametrize("num_convs", [1, 2, 3])
+def test_what_is_said_at_any_anchor_is_what_is_said_of_all(num_convs):
+    head, maps = large_head(num_convs), [level.requires_grad_() for level in pyramid()]
+    count = sum(height * width for height, width in SIZES) * 3
+    image = torch.arange(2).repeat_interleave(count)
+    anchor = torch.arange(count).repeat(2)
+    mixed = torch.randperm(2 * count, generator=torch.Generator().manual_seed(2))
+    image, anchor = image[mixed], anchor[mixed]
+    logits, deltas = head(maps)
+    wanted = torch.cat(logits, dim=1)[image, anchor], torch.cat(deltas, dim=1)[image, anchor]
+    found = head.at(maps, image, anchor)
+    torch.testing.assert_close(found, wanted)
+    for ours, theirs in zip(
+        gradients(head, maps, *found), gradients(head, maps, *wanted), strict=True
+    ):
+        assert theirs.abs().sum() > 0
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_no_anchors_leave_gradients_of_nothing():
+    head, maps = large_head(2), [level.requires_grad_() for level in pyramid()]
+    nothing = torch.zeros(0, dtype=torch.long)
+    found = head.at(maps, nothing, nothing)
+    assert found[0].shape == (0,) and found[1].shape == (0, 4)
+    assert all(grad.abs().sum() == 0 for grad in gradients(head, maps, *found))
+
+
+def test_few_anchors_are_asked_alone():
+    maps = [torch.zeros(2, 4, 10, 20), torch.zeros(2, 4, 5, 10)]  # 500 pixels
+    assert RPNHead(4, 3).is_faster_at(maps, 55)  # each reads 9
+    assert not RPNHead(4, 3).is_faster_at(maps, 56)
+    assert RPNHead(4, 3, 2).is_faster_at(maps, 20)  # each reads 25
+    assert not RPNHead(4, 3, 2).is_faster_at(maps, 21)
+
+
+def trained(ask: bool, precision: torch.dtype, monkeypatch) -> tuple[list[Tensor], dict, list]:
+    """Return the proposals, losses and gradients of an RPN that does or does not ask some alone."""
+    monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: ask)
+    head, maps = large_head(2).float(), [level.float().requires_grad_() for level in pyramid()]
+    anchors = AnchorGenerator([(8,), (16,), (32,), (48,)], [0.5, 1.0, 2.0], [8, 16, 32, 64])
+    rpn = RPN(head, anchors, NO_CUT, NO_CUT, RULE)
+    targets = [
+        box_targets([[4, 4, 20, 22], [30, 8, 60, 40]], [1, 2], (48, 72)),
+        box_targets([], [], (48, 72)),
+    ]
+    torch.manual_seed(3)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        proposals, losses = rpn(maps, [(48, 72)] * 2, targets)
+    assert not any(boxes.requires_grad for boxes in proposals)
+    sum(losses.values()).backward()
+    return proposals, losses, [tensor.grad for tensor in (*head.parameters(), *maps)]
+
+
+def test_the_loss_of_a_few_anchors_is_that_of_whole_maps(monkeypatch):
+    alone, whole = (trained(ask, torch.float32, monkeypatch) for ask in (True, False))
+    assert all(loss > 0.01 for loss in whole[1].values())
+    torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_have_gradients_in_bfloat16(monkeypatch):
+    # Autocast keeps the weights that it has converted, which must not be ones without gradients.
+    _, losses, found = trained(True, torch.bfloat16, monkeypatch)
+    exact = trained(True, torch.float32, monkeypatch)
+    assert losses["loss_objectness"].item() == pytest.approx(
+        exact[1]["loss_objectness"].item(), rel=0.02
+    )
+    for ours, theirs in zip(found, exact[2], strict=True):
+        assert (ours - theirs).norm() <= 0.1 * theirs.norm()
