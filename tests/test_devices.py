@@ -91,9 +91,7 @@ def random_keys(labels: Tensor) -> Tensor:
 
 def test_a_step_is_the_same_on_another_device(family, other, monkeypatch):
     # Anchors are drawn, which every device would do in its own way.
-    monkeypatch.setattr(
-        sampler, "random_keys", lambda labels: torch.rand(len(labels)).to(labels.device)
-    )
+    monkeypatch.setattr(sampler, "random_keys", random_keys)
     dataset = build_dataset(family.TRAIN.DATASETS, is_train=True, cfg=family)
     loader = make_train_data_loader(dataset, is_distributed=False, cfg=family)
     images, targets, _ = next(iter(loader))

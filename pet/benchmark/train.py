@@ -17,12 +17,14 @@ from pet.benchmark.setting import Setting, build_ours
 from pet.data.build import TrainLoader, make_train_data_loader
 from pet.data.datasets import CocoDataset
 from pet.engine.train import update
+from pet.modeling.sampler import sample_balanced
 from pet.solver.optimizer import build_optimizer
 from pet.utils.precision import autocast
 
 # So small that both sides keep their weights, and go on doing the same work.
 _LEARNING_RATE = 1e-6
 _STEPS = 10**6  # longer than any benchmark
+_SEED = 0  # of what is drawn where losses are compared
 _EVERYTHING = 10**6  # a sample so large that nothing is left to chance
 _READ_AHEAD = 2  # batches that a loader process reads ahead, PyTorch's default
 
@@ -53,16 +55,22 @@ class LossDifference:
 
 @torch.no_grad()
 def check(setting: Setting, precision: str = "float32") -> list[LossDifference]:
-    """Return the losses of both sides on the first batch, with nothing drawn."""
-    everything = (
-        *("RPN.BATCH_SIZE_PER_IMAGE", _EVERYTHING, "FAST_RCNN.BATCH_SIZE_PER_IMAGE", _EVERYTHING),
-        *("TRAIN.FLIP_PROB", 0.0),
-    )
-    setting = replace(setting, opts=(*setting.opts, *map(str, everything)), workers=0)
+    """Return the losses of both sides on the first batch, of the same anchors and RoIs.
+
+    These are all RoIs, but as many anchors as in training, since Pet computes few of them in
+    another way than all. In bfloat16 they are all anchors: torchvision's are rounded to bfloat16
+    there, and so are others than Pet's.
+    """
+    alike: list[Any] = ["FAST_RCNN.BATCH_SIZE_PER_IMAGE", _EVERYTHING, "TRAIN.FLIP_PROB", 0.0]
+    if precision != "float32":
+        alike += ["RPN.BATCH_SIZE_PER_IMAGE", _EVERYTHING]
+    setting = replace(setting, opts=(*setting.opts, *map(str, alike)), workers=0)
     peer, device, data = setting.peer(), setting.device(), setting.dataset()
     model, loader = build_ours(setting, peer), our_loader(setting, data)
     images, targets, _ = next(iter(loader))
     their_batch = _on_device(next(iter(peer_loader(setting, peer_data(setting), loader))), device)
+    peer.rpn.fg_bg_sampler = _DrawnAsHere(peer.rpn.fg_bg_sampler)
+    torch.manual_seed(_SEED)
     with autocast(device, precision):
         losses = model(images.to(device), [target.to(device) for target in targets])["losses"]
         wanted = peer(*their_batch)
@@ -75,6 +83,30 @@ def check(setting: Setting, precision: str = "float32") -> list[LossDifference]:
         LossDifference(name, float(losses[name]), value, limits[name])
         for name, value in theirs.items()
     ]
+
+
+class _DrawnAsHere:
+    """Lets torchvision draw anchors as Pet does, which begins with the seed ``_SEED``."""
+
+    def __init__(self, sampler: Any) -> None:
+        """``sampler`` is torchvision's own, which says how many."""
+        self._count, self._fraction = sampler.batch_size_per_image, sampler.positive_fraction
+
+    def __call__(self, labels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return of each image's ``labels`` (A,) which are drawn, (A,) uint8: 1s, and 0s."""
+        torch.manual_seed(_SEED)
+        foreground, background = [], []
+        for of_image in labels:
+            index, num_foreground, num_chosen = sample_balanced(
+                of_image.long(), self._count, self._fraction
+            )
+            foreground.append(_mask(index[:num_foreground], of_image))
+            background.append(_mask(index[num_foreground:num_chosen], of_image))
+        return foreground, background
+
+
+def _mask(index: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros_like(like, dtype=torch.uint8).index_fill(0, index, 1)
 
 
 def our_side(setting: Setting, precision: str, steps: int) -> Work:

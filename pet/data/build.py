@@ -141,7 +141,7 @@ class TrainItems(torch_data.Dataset[TrainItem]):
         sample = self._dataset.read(index)
         for transform in self._transforms:
             sample = transform(sample, rng)
-        return sample.image, make_targets(sample), sample.info
+        return sample.batch_image, make_targets(sample), sample.info
 
 
 class TestItems(torch_data.Dataset[TestItem]):
@@ -158,7 +158,7 @@ class TestItems(torch_data.Dataset[TestItem]):
         sample = self._dataset.read(index)
         for transform in self._transforms:
             sample = transform(sample, rng)
-        return sample.image, sample.info
+        return sample.batch_image, sample.info
 
 
 def make_train_data_loader(
@@ -237,7 +237,7 @@ def make_test_batch(
         sample = bare_sample(image)
         for transform in transforms:
             sample = transform(sample, rng)
-        resized.append(sample.image)
+        resized.append(sample.batch_image)
     return batch_images(resized, cfg.INPUT.SIZE_DIVISIBILITY)
 
 

@@ -6,26 +6,34 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pet.structures import ImageInfo, ImageList, Targets
+from pet.data.sample import UnresizedImage
+from pet.structures import ImageInfo, ImageList, Targets, UnresizedImages
 
-TrainItem = tuple[np.ndarray, Targets, ImageInfo]
-TestItem = tuple[np.ndarray, ImageInfo]
+TrainItem = tuple[np.ndarray | UnresizedImage, Targets, ImageInfo]
+TestItem = tuple[np.ndarray | UnresizedImage, ImageInfo]
 TrainBatch = tuple[ImageList, list[Targets], list[ImageInfo]]
 TestBatch = tuple[ImageList, list[ImageInfo]]
 
 
-def batch_images(images: Sequence[np.ndarray], divisibility: int) -> ImageList:
+def batch_images(images: Sequence[np.ndarray | UnresizedImage], divisibility: int) -> ImageList:
     """Pad ``images``, each (height, width, 3) BGR, with zeros on the right and bottom.
 
-    They are uint8, or float32 where INPUT.INTERPOLATION is "float", and so is the batch. The
-    padded sides are the least multiples of ``divisibility`` that hold every image.
+    A batch of arrays has their type. One of images that are not resized yet, which is so where
+    INPUT.INTERPOLATION is "float", becomes float32 when it is on its device. The padded sides are
+    the least multiples of ``divisibility`` that hold every image.
     """
-    sizes = tuple((image.shape[0], image.shape[1]) for image in images)
+    later = [image for image in images if isinstance(image, UnresizedImage)]
+    ready = [image for image in images if isinstance(image, np.ndarray)]
+    assert not (later and ready), "images are resized here or on the device, all of a batch alike"
+    sizes = tuple([image.size for image in later] or [image.shape[:2] for image in ready])
     height, width = (
         -(-max(sides) // divisibility) * divisibility for sides in zip(*sizes, strict=True)
     )
-    padded = np.zeros((len(images), height, width, 3), np.result_type(*images))
-    for slot, image in zip(padded, images, strict=True):
+    if later:
+        stored = [torch.from_numpy(np.ascontiguousarray(image.image)) for image in later]
+        return UnresizedImages(stored, sizes, (height, width))
+    padded = np.zeros((len(ready), height, width, 3), np.result_type(*ready))
+    for slot, image in zip(padded, ready, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
     # The permuted view is (N, 3, H, W) and channels_last, at no cost.
     return ImageList(torch.from_numpy(padded).permute(0, 3, 1, 2), sizes)

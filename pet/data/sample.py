@@ -11,21 +11,38 @@ from pet.structures import ImageInfo, Mask, MaskCrops, Targets
 
 
 @dataclass(frozen=True)
+class UnresizedImage:
+    """An image (H, W, 3) uint8 BGR, and the (height, width) that it gets on the device."""
+
+    image: np.ndarray
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Sample:
     """An image and what is annotated in it; N objects, N may be 0."""
 
-    image: np.ndarray  # (height, width, 3) BGR, 0..255: uint8, or float32 by a "float" Resize
+    image: np.ndarray  # (H, W, 3) uint8 BGR
     info: ImageInfo  # where the image came from, at its size before any transform
-    boxes: Tensor  # (N, 4) float32, xyxy, in pixels of ``image``
+    boxes: Tensor  # (N, 4) float32, xyxy, in pixels of an image of ``size``
     labels: Tensor  # (N,) int64, 1..K
-    masks: tuple[Mask, ...] | None  # N masks of ``image``, or None where none are read
-    # (N, P, 3) float32, x, y in pixels of ``image`` and visibility; None where none are read
+    masks: tuple[Mask, ...] | None  # N masks of ``size``, or None where none are read
+    # (N, P, 3) float32, x, y in pixels of ``size`` and visibility; None where none are read
     keypoints: Tensor | None = None
+    # (height, width) that ``image`` gets on the device, by a "float" Resize
+    resize_to: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of ``image`` in pixels."""
-        return self.image.shape[0], self.image.shape[1]
+        """Height and width of the network's input in pixels, as far as it is known."""
+        return self.resize_to or (self.image.shape[0], self.image.shape[1])
+
+    @property
+    def batch_image(self) -> np.ndarray | UnresizedImage:
+        """The image as ``batch_images`` takes it."""
+        if self.resize_to is None:
+            return self.image
+        return UnresizedImage(self.image, self.resize_to)
 
 
 def bare_sample(image: np.ndarray) -> Sample:

@@ -13,9 +13,9 @@ from pet.ops.boxes import box_iou
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 
-# The most pairs of boxes whose IoU is held at once: a few maps of 16 MB, whatever an image holds,
-# which is also faster than larger ones on a CPU.
-_MAX_PAIRS = 2**22
+# The most pairs of boxes whose IoU is held at once, in a few maps of 4 bytes a pair, whatever an
+# image holds. A CPU is faster with small ones; for a GPU few operators are to be started.
+_MAX_PAIRS_CPU, _MAX_PAIRS = 2**22, 2**24
 
 
 def match_boxes(
@@ -32,7 +32,8 @@ def match_boxes(
     ``allow_low_quality`` the candidates that overlap a box best are foreground whatever their IoU,
     if it is above 0 (Faster R-CNN, section 3.1.2).
     """
-    some = gt_boxes.split(max(_MAX_PAIRS // max(len(candidates), 1), 1))
+    most = _MAX_PAIRS_CPU if candidates.device.type == "cpu" else _MAX_PAIRS
+    some = gt_boxes.split(max(most // max(len(candidates), 1), 1))
     iou = (box_iou(boxes, candidates) for boxes in some)
     return match_overlaps(iou, fg_thresh, bg_thresh, allow_low_quality)
 

@@ -17,6 +17,7 @@ def surroundings(
     level after level and row by row. Returns (S, C, D, D), channels_last and 0 beyond the map, with
     D = 2 * ``radius`` + 1; and bool (S, 1, D, D).
     """
+    number = torch.arange(len(pixel), device=pixel.device)
     step = torch.arange(-radius, radius + 1, device=pixel.device)
     squares: Tensor | None = None
     on_any = torch.zeros((), dtype=torch.bool, device=pixel.device)
@@ -26,7 +27,8 @@ def surroundings(
         height, width = level.shape[-2:]
         place = pixel - first
         of_level = (place >= 0) & (place < height * width)
-        place = place.masked_fill(~of_level, 0)
+        # Those of others read anywhere, and not all in one place, where gradients are added up.
+        place = torch.where(of_level, place, number % (height * width))
         y = (place // width)[:, None, None] + step[:, None]
         x = (place % width)[:, None, None] + step
         on_map = (y >= 0) & (y < height) & (x >= 0) & (x < width) & of_level[:, None, None]

@@ -1,7 +1,7 @@
 """What travels between parts: frozen dataclasses."""
 
 from pet.structures.detections import Detections
-from pet.structures.image_list import ImageInfo, ImageList
+from pet.structures.image_list import ImageInfo, ImageList, UnresizedImages
 from pet.structures.keypoints import KeypointLayout
 from pet.structures.segmentation import BitMask, Crop, Mask, MaskCrops, PolygonMask, Rle
 from pet.structures.targets import Targets
@@ -18,4 +18,5 @@ __all__ = [
     "PolygonMask",
     "Rle",
     "Targets",
+    "UnresizedImages",
 ]

@@ -1,9 +1,13 @@
 """A batch of images of different sizes in one padded tensor, and where each image came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from pet.ops.resize import resize_bilinear
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class ImageList:
     """Images as they leave the loader: unnormalised, BGR, padded on the right and bottom.
 
     N images, H and W the padded height and width. Pixels are uint8, or float32 where
-    INPUT.INTERPOLATION is "float".
+    INPUT.INTERPOLATION is "float", see ``UnresizedImages``.
     """
 
     tensor: Tensor  # (N, 3, H, W) uint8 or float32, 0..255, BGR, channels_last in memory
@@ -42,3 +46,45 @@ class ImageList:
     def pin_memory(self) -> "ImageList":
         """Return the batch in page-locked memory, as the DataLoader asks for."""
         return replace(self, tensor=self.tensor.pin_memory())
+
+
+class UnresizedImages(ImageList):
+    """An ``ImageList`` whose images are resized when its tensor is first asked for.
+
+    That is where they are then: a loader hands over bytes of the stored size, and the device, which
+    has the time, makes floats of four or five times as many pixels.
+    """
+
+    stored: tuple[Tensor, ...]  # N x (H_n, W_n, 3) uint8, BGR
+    padded_size: tuple[int, int]  # height and width of ``tensor``
+
+    def __init__(
+        self,
+        stored: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        padded_size: tuple[int, int],
+    ) -> None:
+        """Take the images as they are ``stored``, and the ``sizes`` that they are to have."""
+        # As the instance is frozen, like those of its base.
+        vars(self).update(stored=tuple(stored), sizes=tuple(sizes), padded_size=padded_size)
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        """The images in float32, resized by ``resize_bilinear`` and padded."""
+        height, width = self.padded_size
+        padded = torch.zeros(
+            (len(self.stored), height, width, 3), device=self.stored[0].device
+        ).permute(0, 3, 1, 2)
+        for slot, image, (rows, columns) in zip(padded, self.stored, self.sizes, strict=True):
+            slot[:, :rows, :columns] = resize_bilinear(image, (rows, columns))
+        return padded
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ImageList:
+        """Return the batch on ``device``, where it is resized."""
+        moved = [image.to(device, non_blocking=non_blocking) for image in self.stored]
+        return UnresizedImages(moved, self.sizes, self.padded_size)
+
+    def pin_memory(self) -> ImageList:
+        """Return the batch in page-locked memory, as the DataLoader asks for."""
+        pinned = [image.pin_memory() for image in self.stored]
+        return UnresizedImages(pinned, self.sizes, self.padded_size)

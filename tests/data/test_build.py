@@ -253,6 +253,7 @@ def test_the_config_says_how_images_are_resized(small_cfg, interpolation, roundi
     ]
     seen = 0
     for images, *_, infos in batches:
+        assert ("tensor" in vars(images)) == (interpolation == "pil")  # else not resized yet
         assert images.tensor.dtype == (torch.uint8 if interpolation == "pil" else torch.float32)
         for pixels, size, info in zip(images.tensor, images.sizes, infos, strict=True):
             if (info.height, info.width) != (8, 12):

@@ -1,9 +1,11 @@
 import pickle
 
 import numpy as np
+import pytest
 import torch
 
 from pet.data.collate import TestCollate, TrainCollate, batch_images
+from pet.data.sample import UnresizedImage
 from pet.structures import ImageInfo, Targets
 
 
@@ -35,6 +37,14 @@ def test_float_images_keep_their_fractions():
     assert batch.tensor[0, 1].tolist() == [[1.25] * 3 + [0]] * 2 + [[0] * 4] * 2
     assert batch.tensor[1, 2].tolist() == [[255, 255, 0, 0]] * 4
     assert batch.tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_batch_is_resized_here_or_on_the_device():
+    image = np.zeros((2, 3, 3), np.uint8)
+    later = batch_images([UnresizedImage(image, (5, 9)), UnresizedImage(image, (6, 4))], 4)
+    assert later.sizes == ((5, 9), (6, 4)) and later.tensor.shape == (2, 3, 8, 12)
+    with pytest.raises(AssertionError, match="all of a batch alike"):
+        batch_images([image, UnresizedImage(image, (5, 9))], 4)
 
 
 def _item(image_id):

@@ -1,6 +1,7 @@
 """Resizing to the pixel as detectron2 (half_up, pil) and torchvision (floor, float) do it."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from pet.data.collate import batch_images
 from pet.data.sample import Sample, bare_sample
-from pet.data.transforms import Resize, resize_image, resized_size
+from pet.data.transforms import RandomHorizontalFlip, Resize, resize_image, resized_size
 from pet.layers.pixel_norm import PixelNorm
 from pet.structures import ImageInfo
 
@@ -150,7 +151,7 @@ def test_the_network_sees_what_that_of_torchvision_sees():
     resize = Resize([60], 100, "float", "floor")
     samples = [resize(bare_sample(image), np.random.default_rng(0)) for image in images]
     norm = PixelNorm("RGB", [255 * m for m in mean], [255 * s for s in std])
-    x = norm(batch_images([sample.image for sample in samples], 32))
+    x = norm(batch_images([sample.batch_image for sample in samples], 32))
     torch.testing.assert_close(x.contiguous(), expected.tensors, rtol=0, atol=5e-6)
 
 
@@ -164,9 +165,21 @@ def test_boxes_go_by_the_sides_that_the_rounding_gives():
     )
     for way, rounding, width in (("pil", "half_up", 813), ("float", "floor", 812)):
         resized = Resize([800], 1333, way, rounding)(sample, np.random.default_rng(0))
-        assert resized.image.shape == (800, width, 3)
+        assert resized.size == (800, width)
+        assert resized.image.shape == ((256, 260, 3) if way == "float" else (800, width, 3))
         expected = [[0, 0, width, 800], [width / 10, 200, width / 5, 400]]
         torch.testing.assert_close(resized.boxes, torch.tensor(expected))
+
+
+def test_what_is_resized_on_the_device_is_mirrored_before():
+    sample, rng = bare_sample(_picture(20, 31)), np.random.default_rng(0)
+    boxes = torch.tensor([[0.0, 0.0, 31.0, 10.0]])
+    sample = replace(sample, boxes=boxes, labels=torch.tensor([1]))
+    sample = RandomHorizontalFlip(1.0)(Resize([40], 100, "float", "floor")(sample, rng), rng)
+    assert sample.size == (40, 62) and sample.boxes.tolist() == [[0, 0, 62, 20]]
+    mirrored = np.ascontiguousarray(_picture(20, 31)[:, ::-1])
+    wanted = batch_images([resize_image(mirrored, (40, 62), "float")], 32)
+    assert torch.equal(batch_images([sample.batch_image], 32).tensor, wanted.tensor)
 
 
 def test_spawned_workers_can_have_it():

@@ -15,12 +15,13 @@ def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Plain: RoIAlign is torchvision's operator, as on a GPU, convolutions are PyTorch's, and norms
     are folded for each image; gradients of the RPN are those of whole maps. Everywhere: 3x3
     convolutions by Winograd's way, and anchors that the RPN's losses see asked alone, even where
-    that is not the faster way, as on the small maps of a test.
+    that is not the faster way, as on the small maps of a test; compiled: the anchors, too.
     """
     assert paths in ("plain", "fast", "compiled", "everywhere")
     if paths == "plain":
         monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
         monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
+    if paths != "fast":
+        monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: paths != "plain")
     if paths in ("plain", "everywhere"):
-        monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: paths == "everywhere")
         monkeypatch.setattr(winograd, "pays", lambda x, weight: paths == "everywhere")

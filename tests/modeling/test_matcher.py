@@ -98,7 +98,7 @@ def test_a_crowd_is_never_compared_at_once(monkeypatch):
         return box_iou(some, others)
 
     monkeypatch.setattr(matcher, "box_iou", watched)
-    monkeypatch.setattr(matcher, "_MAX_PAIRS", 1000)
+    monkeypatch.setattr(matcher, "_MAX_PAIRS_CPU", 1000)
     parts = match_boxes(gt_boxes, candidates, 0.5, 0.3, allow_low_quality=True)
     assert max(largest) == 900 and len(largest) == 14
     assert torch.equal(parts[0], whole[0]) and torch.equal(parts[1], whole[1])

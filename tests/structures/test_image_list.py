@@ -1,9 +1,10 @@
 import dataclasses
+import pickle
 
 import pytest
 import torch
 
-from pet.structures import ImageInfo, ImageList
+from pet.structures import ImageInfo, ImageList, UnresizedImages
 
 
 def batch() -> ImageList:
@@ -44,3 +45,45 @@ def test_fields_cannot_be_misspelled_or_changed():
         batch().tensor = torch.zeros(1)
     with pytest.raises(TypeError):
         ImageInfo(image_id=1, height=2, width=3, path="a.jpg")
+
+
+# Resized on the device ---------------------------------------------------------------------------
+
+STORED = (torch.arange(24, dtype=torch.uint8).reshape(2, 4, 3), torch.full((3, 1, 3), 9).byte())
+
+
+def unresized() -> UnresizedImages:
+    return UnresizedImages(STORED, ((2, 2), (3, 1)), (4, 8))
+
+
+def test_images_are_resized_and_padded_when_they_are_asked_for():
+    images = unresized()
+    assert len(images) == 2 and images.sizes == ((2, 2), (3, 1))
+    assert "tensor" not in vars(images)
+    assert images.tensor.shape == (2, 3, 4, 8) and images.tensor.dtype == torch.float32
+    assert images.tensor.is_contiguous(memory_format=torch.channels_last)
+    # Each is the mean of two: in the first row of channel 0 of 0 and 3, and of 6 and 9.
+    assert images.tensor[0, 0].tolist() == [
+        [1.5, 7.5, 0, 0, 0, 0, 0, 0],
+        [13.5, 19.5, 0, 0, 0, 0, 0, 0],
+        *[[0] * 8] * 2,
+    ]
+    assert images.tensor[1, 2].tolist() == [[9] + [0] * 7] * 3 + [[0] * 8]
+    assert images.tensor is images.tensor
+
+
+def test_unresized_images_travel_as_they_are_stored():
+    images = unresized()
+    for moved in (images.to("cpu"), pickle.loads(pickle.dumps(images))):
+        assert isinstance(moved, UnresizedImages) and "tensor" not in vars(moved)
+        assert moved.sizes == images.sizes
+        assert torch.equal(moved.tensor, images.tensor)
+    assert unresized().to("meta").tensor.device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_unresized_images_may_be_pinned():
+    pinned = unresized().pin_memory()
+    assert all(image.is_pinned() for image in pinned.stored)
+    moved = pinned.to("cuda", non_blocking=True)
+    torch.testing.assert_close(moved.tensor.cpu(), unresized().tensor)

@@ -11,6 +11,7 @@ from PIL import Image
 from pet.data.sample import Sample
 from pet.ops.boxes import scale_boxes
 from pet.ops.keypoints import scale_keypoints
+from pet.ops.resize import resize_bilinear
 from pet.utils.opencv import cv2
 
 
@@ -82,12 +83,8 @@ def _by_pillow(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _by_torch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    # Channel by channel in memory, as in torchvision: the last bit may depend on it.
-    channels = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C"))
-    resized = torch.nn.functional.interpolate(
-        channels[None], size=size, mode="bilinear", align_corners=False
-    )
-    return resized[0].permute(1, 2, 0).numpy()
+    resized = resize_bilinear(torch.from_numpy(np.ascontiguousarray(image)), size)
+    return resized.permute(1, 2, 0).numpy()
 
 
 _INTERPOLATIONS: dict[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] = {
@@ -117,7 +114,7 @@ class Resize:
         self.rounding = rounding
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Return ``sample`` resized."""
+        """Return ``sample`` resized; with "float" the image is only told what size it will have."""
         short_side = self.short_sides[int(rng.integers(len(self.short_sides)))]
         size = resized_size(sample.size, short_side, self.max_size, self.rounding)
         # Each side is rounded for itself, so that the two ratios may differ a little.
@@ -128,9 +125,12 @@ class Resize:
         keypoints = sample.keypoints
         if keypoints is not None:
             keypoints = scale_keypoints(keypoints, ratio_x, ratio_y)
+        later = self.interpolation == "float"
+        image = sample.image if later else resize_image(sample.image, size, self.interpolation)
         return replace(
             sample,
-            image=resize_image(sample.image, size, self.interpolation),
+            image=image,
+            resize_to=size if later else None,
             boxes=scale_boxes(sample.boxes, ratio_x, ratio_y),
             masks=masks,
             keypoints=keypoints,

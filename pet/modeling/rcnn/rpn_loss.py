@@ -79,11 +79,12 @@ def rpn_losses(
     ``logit`` (S,) and ``delta`` (S, 4) of the anchors of ``sample``. Objectness is a binary
     cross-entropy; boxes are a smooth L1 of the deltas of the foreground.
     """
-    logit, delta = full_precision(logit), full_precision(delta)
+    # Of what is not chosen nothing counts, and a logit that is no number neither.
+    logit = full_precision(logit).masked_fill(~sample.chosen, 0)
     objectness = F.binary_cross_entropy_with_logits(
         logit, sample.foreground.to(logit.dtype), sample.chosen.to(logit.dtype), reduction="sum"
     )
-    of_foreground = delta.masked_fill(~sample.foreground[:, None], 0)
+    of_foreground = full_precision(delta).masked_fill(~sample.foreground[:, None], 0)
     box_reg = smooth_l1_sum(of_foreground, sample.delta, rule.smooth_l1_beta)
     count: Tensor | int = rule.batch_size * sample.num_images
     if rule.per_sampled:

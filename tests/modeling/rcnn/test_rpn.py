@@ -240,6 +240,13 @@ def pyramid(images: int = 2) -> list[Tensor]:
     return [level.contiguous(memory_format=torch.channels_last) for level in maps]
 
 
+ANCHORS_OF_LEVELS = AnchorGenerator([(8,), (16,), (32,), (48,)], [0.5, 1.0, 2.0], [8, 16, 32, 64])
+TWO = [  # images
+    box_targets([[4, 4, 20, 22], [30, 8, 60, 40]], [1, 2], (48, 72)),
+    box_targets([], [], (48, 72)),
+]
+
+
 def large_head(num_convs: int) -> RPNHead:
     torch.manual_seed(1)
     head = RPNHead(4, 3, num_convs)
@@ -293,16 +300,13 @@ def trained(ask: bool, precision: torch.dtype, monkeypatch) -> tuple[list[Tensor
     """Return the proposals, losses and gradients of an RPN that does or does not ask some alone."""
     monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: ask)
     head, maps = large_head(2).float(), [level.float().requires_grad_() for level in pyramid()]
-    anchors = AnchorGenerator([(8,), (16,), (32,), (48,)], [0.5, 1.0, 2.0], [8, 16, 32, 64])
-    rpn = RPN(head, anchors, NO_CUT, NO_CUT, RULE)
-    targets = [
-        box_targets([[4, 4, 20, 22], [30, 8, 60, 40]], [1, 2], (48, 72)),
-        box_targets([], [], (48, 72)),
-    ]
+    whole_maps = []
+    head.register_forward_hook(lambda *_: whole_maps.append(torch.is_grad_enabled()))
+    rpn = RPN(head, ANCHORS_OF_LEVELS, NO_CUT, NO_CUT, RULE)
     torch.manual_seed(3)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        proposals, losses = rpn(maps, [(48, 72)] * 2, targets)
-    assert not any(boxes.requires_grad for boxes in proposals)
+        proposals, losses = rpn(maps, [(48, 72)] * 2, TWO)
+    assert whole_maps == [not ask]  # with gradients or without
     sum(losses.values()).backward()
     return proposals, losses, [tensor.grad for tensor in (*head.parameters(), *maps)]
 
@@ -314,7 +318,6 @@ def test_the_loss_of_a_few_anchors_is_that_of_whole_maps(monkeypatch):
 
 
 def test_weights_have_gradients_in_bfloat16(monkeypatch):
-    # Autocast keeps the weights that it has converted, which must not be ones without gradients.
     _, losses, found = trained(True, torch.bfloat16, monkeypatch)
     exact = trained(True, torch.float32, monkeypatch)
     assert losses["loss_objectness"].item() == pytest.approx(
@@ -322,3 +325,24 @@ def test_weights_have_gradients_in_bfloat16(monkeypatch):
     )
     for ours, theirs in zip(found, exact[2], strict=True):
         assert (ours - theirs).norm() <= 0.1 * theirs.norm()
+
+
+def test_weights_converted_without_gradients_are_not_used_again(monkeypatch):
+    # As autocast would, in PyTorch 2.6.
+    monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: True)
+    head, maps = large_head(2).float(), [level.float() for level in pyramid()]
+    rpn = RPN(head, ANCHORS_OF_LEVELS, NO_CUT, NO_CUT, RULE)
+    with torch.autocast("cpu", torch.bfloat16):
+        rpn(maps, [(48, 72)] * 2, TWO)
+        logits, deltas = head(maps)
+    (torch.cat(logits, dim=1).sum() + torch.cat(deltas, dim=1).sum()).backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_a_logit_that_nobody_sees_does_not_count():
+    # The second anchor is neither foreground nor background, and there are only three to choose.
+    logits = LOGITS.clone()
+    logits[1] = torch.nan
+    deltas = torch.full((1, 4, 4), 0.3)
+    found = losses_of_all(logits[None], deltas, ANCHORS, [box_targets([[0, 0, 10, 8]], [2])], RULE)
+    assert found["loss_objectness"].item() == pytest.approx(OBJECTNESS / 8)

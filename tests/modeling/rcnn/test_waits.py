@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pet.engine.train import update
@@ -44,7 +45,9 @@ def test_waits_are_found():
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_a_training_step_waits_once_for_an_image(images):
+def test_a_training_step_waits_once_for_an_image_and_four_times_for_all(images, monkeypatch):
+    copied, tolist = [], Tensor.tolist  # which is no operator
+    monkeypatch.setattr(Tensor, "tolist", lambda x: copied.append(x.shape) or tolist(x))
     torch.manual_seed(0)
     cfg = small_cfg()
     model = build_model("cpu", cfg).train()
@@ -52,6 +55,6 @@ def test_a_training_step_waits_once_for_an_image(images):
     batch, optimizer = noise_images(*[(96, 128)] * images), build_optimizer(model, cfg)
     with Waits() as waits:
         update(model, batch, targets, optimizer)
-    # What is copied to the CPU is not seen: once, however many images there are, the numbers of
-    # valid proposals, of RoIs and of those on every level, and the sizes of the masks.
     assert waits.count == {"torchvision.nms": images}
+    # Valid proposals, RoIs (foreground and all), and the RoIs of the levels for boxes and masks.
+    assert copied == [(images,), (images, 2), (4,), (4,)]

@@ -1,0 +1,15 @@
+"""Resizing by PyTorch, on the device that holds the pixels."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return ``image`` (H, W, 3) uint8 as (3, height, width) float32 of ``size``, 0..255.
+
+    Bilinear, not antialiased, and not rounded, as torchvision's detectors resize what they get.
+    """
+    # Channel by channel in memory, as there: the last bit may depend on it.
+    channels = image.permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    return F.interpolate(channels[None], size=size, mode="bilinear", align_corners=False)[0]
