@@ -61,7 +61,7 @@ def _add_data_keys(node: CfgNode) -> None:
     node.INPUT.PIXEL_STD = (58.395, 57.12, 57.375)
     # How images are resized: "opencv" (by area when they shrink, else bilinear), "pil" (Pillow's
     # antialiased bilinear; Detectron2) or "float" (bilinear, neither antialiased nor rounded to
-    # whole pixel values; torchvision).
+    # whole pixel values, on the device and not in the loader; torchvision).
     node.INPUT.INTERPOLATION = "opencv"
     # How the sides of a resized image become whole pixels: "half_up" (Detectron2) or "floor"
     # (torchvision).
