@@ -18,6 +18,7 @@ from pet.data.collate import (
     batch_images,
 )
 from pet.data.datasets import CocoDataset, Dataset, JoinedDataset, KeypointOptions
+from pet.data.loader import Loader
 from pet.data.registry import DATASET_TYPES
 from pet.data.sample import bare_sample, make_targets
 from pet.data.samplers import (
@@ -285,7 +286,7 @@ def _make_loader(
     cfg: CfgNode,
 ) -> torch_data.DataLoader:
     workers = min(workers, cpu_count())
-    return torch_data.DataLoader(
+    return Loader(
         items,
         batch_sampler=sampler,
         collate_fn=collate,

@@ -50,4 +50,4 @@ def _is_truncated(data: bytes) -> bool:
             place += 1  # any number of these bytes may stand before a mark
         else:
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data.find(_JPEG_END, place) < 0
+    return data.rfind(_JPEG_END, place) < 0  # from the end, where it is

@@ -82,11 +82,11 @@ def _unpack(bits: Tensor, starts: Tensor, sizes: Tensor, height: int, width: int
     """Return crops (n, height, width); beyond its own ``sizes`` (n, 2) a crop has anything."""
     if not len(bits):
         return bits.new_zeros((len(starts), height, width))
-    row = torch.arange(height, device=bits.device)[:, None] * sizes[:, 0, None, None]
-    place = (starts[:, None, None] + row) + torch.arange(width, device=bits.device)
+    column = torch.arange(width, device=bits.device)[:, None] * sizes[:, 1, None, None]
+    place = (starts[:, None, None] + column) + torch.arange(height, device=bits.device)
     # Four times as fast on a CPU as bits[place].
     flat = bits.index_select(0, place.clamp_(max=len(bits) - 1).view(-1))
-    return flat.view(place.shape)
+    return flat.view(place.shape).transpose(1, 2)
 
 
 def _weights(

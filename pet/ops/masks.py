@@ -36,7 +36,7 @@ def sample_crops(
         for step_x, weight_x in ((0, 1 - frac_x), (1, frac_x)):
             column = low_x + step_x
             weight_x = weight_x * ((column >= 0) & (column < crop_width))
-            place = starts[index, None, None] + (row * crop_width)[:, :, None] + column[:, None, :]
+            place = starts[index, None, None] + row[:, :, None] + (column * crop_height)[:, None, :]
             value = bits[place.clamp(0, len(bits) - 1)]
             sampled += value * weight_y[:, :, None] * weight_x[:, None, :]
     return sampled

@@ -5,6 +5,7 @@ N masks of an image; a crop is the part of a mask inside a box of whole pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Rle = dict[str, Any]  # COCO's compressed RLE: {"size": [height, width], "counts
 class Crop:
     """The part of a mask inside a box of whole pixels; all outside it is background."""
 
-    bits: np.ndarray  # (height, width) uint8, 0 or 1
+    bits: np.ndarray  # (height, width) uint8, 0 or 1; best column by column, as pycocotools has it
     x: int  # column of the image that is column 0 of ``bits``
     y: int  # row of the image that is row 0 of ``bits``
 
@@ -43,12 +44,13 @@ class PolygonMask:
     def crop(self, size: tuple[int, int]) -> Crop:
         """Rasterise inside an image of ``size`` (height, width), by COCO's own rules."""
         points = np.concatenate(self.polygons)
-        limits = np.array([size[1], size[0]])
-        low = np.clip(np.floor(points.min(axis=0)), 0, limits).astype(int)
-        high = np.clip(np.ceil(points.max(axis=0)), low, limits).astype(int)
-        width, height = (high - low).tolist()
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        x, y = min(max(floor(left), 0), size[1]), min(max(floor(top), 0), size[0])
+        width = min(max(ceil(right), x), size[1]) - x
+        height = min(max(ceil(bottom), y), size[0]) - y
         if not width or not height:
-            return Crop(np.zeros((height, width), np.uint8), int(low[0]), int(low[1]))
+            return Crop(np.zeros((height, width), np.uint8), x, y)
+        low = np.array([x, y])
         # COCO first rounds corners to fifths of a pixel; so do we, lest the shift change the mask.
         # Where nothing is shifted it may do so itself: corners left of the image round otherwise.
         shifted = [
@@ -57,7 +59,8 @@ class PolygonMask:
         ]
         flat = [polygon.reshape(-1).tolist() for polygon in shifted]
         rles = coco_mask.frPyObjects(flat, height, width)
-        return Crop(coco_mask.decode(coco_mask.merge(rles)), int(low[0]), int(low[1]))
+        rle = rles[0] if len(rles) == 1 else coco_mask.merge(rles)
+        return Crop(coco_mask.decode(rle), x, y)
 
 
 @dataclass(frozen=True)
@@ -88,18 +91,19 @@ class BitMask:
         if not len(rows):
             return BitMask(Crop(np.zeros((0, 0), np.uint8), 0, 0), (height, width))
         tight = bits[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return BitMask(Crop(np.ascontiguousarray(tight), columns[0], rows[0]), (height, width))
+        return BitMask(Crop(np.asfortranarray(tight), columns[0], rows[0]), (height, width))
 
     def resize(self, ratio_x: float, ratio_y: float) -> "BitMask":
         """Return the mask of the image stretched by the two ratios, by nearest pixel centre."""
         height, width = round(self.size[0] * ratio_y), round(self.size[1] * ratio_x)
         rows, y = _nearest(self.pixels.y, self.pixels.bits.shape[0], ratio_y, height)
         columns, x = _nearest(self.pixels.x, self.pixels.bits.shape[1], ratio_x, width)
-        return BitMask(Crop(self.pixels.bits[np.ix_(rows, columns)], x, y), (height, width))
+        bits = self.pixels.bits.T[np.ix_(columns, rows)].T
+        return BitMask(Crop(bits, x, y), (height, width))
 
     def flip(self, width: int) -> "BitMask":
         """Return the mask of the mirrored image; ``width`` of the image in pixels."""
-        bits = np.ascontiguousarray(self.pixels.bits[:, ::-1])
+        bits = np.asfortranarray(self.pixels.bits[:, ::-1])
         x = width - self.pixels.x - bits.shape[1]
         return replace(self, pixels=Crop(bits, x, self.pixels.y))
 
@@ -148,7 +152,7 @@ Mask = PolygonMask | BitMask
 class MaskCrops:
     """N masks of an image as their crops, packed end to end: never N images."""
 
-    bits: Tensor  # (total pixels of the crops,) uint8, 0 or 1, each crop row by row
+    bits: Tensor  # (total pixels of the crops,) uint8, 0 or 1, each crop column by column
     starts: Tensor  # (N,) int64, where each crop begins in ``bits``
     origins: Tensor  # (N, 2) int64, x and y of each crop's first pixel in the image
     sizes: Tensor  # (N, 2) int64, width and height of each crop in pixels; may be 0
@@ -161,7 +165,7 @@ class MaskCrops:
         """Pack ``crops``, in order."""
         shapes = np.array([crop.bits.shape for crop in crops], np.int64).reshape(-1, 2)
         ends = np.cumsum(shapes.prod(axis=1))
-        parts = [crop.bits.reshape(-1) for crop in crops]
+        parts = [crop.bits.T.reshape(-1) for crop in crops]
         bits = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
         origins = np.array([(crop.x, crop.y) for crop in crops], np.int64).reshape(-1, 2)
         return MaskCrops(
@@ -199,7 +203,7 @@ class MaskCrops:
         """Return mask ``index`` as a crop."""
         width, height = self.sizes[index].tolist()
         start = int(self.starts[index])
-        bits = self.bits[start : start + width * height].reshape(height, width).cpu().numpy()
+        bits = self.bits[start : start + width * height].reshape(width, height).T.cpu().numpy()
         x, y = self.origins[index].tolist()
         return Crop(bits, x, y)
 

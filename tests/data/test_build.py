@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -179,6 +181,23 @@ def test_spawned_workers(small_cfg):
     loader = make_train_data_loader(dataset, cfg=small_cfg)
     loader.multiprocessing_context = "spawn"
     assert [_flat(batch) for batch in loader] == alone
+
+
+@workers_may_outnumber_cores
+def test_batches_outlive_the_loader_and_the_next_one(small_cfg):
+    alone = _train_batches(small_cfg)
+    small_cfg.TRAIN.LOADER_THREADS = 1
+    dataset = build_dataset("small", is_train=True, cfg=small_cfg)
+    loader = make_train_data_loader(dataset, cfg=small_cfg)
+    whole = list(loader)
+    batches = iter(loader)
+    begun = [next(batches), next(batches)]
+    again = list(loader)  # the same processes, which are told to begin anew
+    assert [_flat(batch) for batch in whole] == [_flat(batch) for batch in again] == alone
+    batches = iter(make_train_data_loader(dataset, cfg=small_cfg))  # nobody holds the loader
+    gc.collect()
+    assert [_flat(batch) for batch in batches] == alone
+    assert [_flat(batch) for batch in begun] == alone[:2]
 
 
 def test_a_loader_leaves_the_global_random_state_alone(small_cfg):

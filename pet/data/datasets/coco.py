@@ -92,9 +92,7 @@ class CocoDataset:
 
     def info(self, index: int) -> ImageInfo:
         """Return where image ``index`` comes from, without reading it."""
-        record = self._records[index]
-        path = str(self._folder / record["file_name"])
-        return ImageInfo(record["id"], record["height"], record["width"], path)
+        return self._info(self._records[index])
 
     def labels(self, index: int) -> list[int]:
         """Return the labels, 1..K, of the objects of image ``index``."""
@@ -106,7 +104,8 @@ class CocoDataset:
         Raises FileNotFoundError or ValueError, naming data set and image id, where the picture is
         missing, unreadable, damaged or of another size than the file says, or an RLE is broken.
         """
-        record, info = self._records[index], self.info(index)
+        record = self._records[index]
+        info = self._info(record)
         try:
             image = self._read_image(info)
             masks = None
@@ -123,6 +122,10 @@ class CocoDataset:
             points = torch.tensor(record["keypoints"], dtype=torch.float32)
             points = points.reshape(-1, len(self.keypoint_layout), 3)
         return Sample(image, info, boxes, labels, masks, points)
+
+    def _info(self, record: dict[str, Any]) -> ImageInfo:
+        path = str(self._folder / record["file_name"])
+        return ImageInfo(record["id"], record["height"], record["width"], path)
 
     def _read_image(self, info: ImageInfo) -> np.ndarray:
         image = read_image(info.file)
