@@ -291,7 +291,6 @@ def _make_loader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
-        persistent_workers=workers > 0,
         pin_memory=resolve_device(cfg.DEVICE).type == "cuda",
         worker_init_fn=_init_worker,
         # Its own, so that making a loader does not move the global random state.

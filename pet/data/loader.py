@@ -9,7 +9,7 @@ from pet.utils.packed import Packed, Packer, Reader
 
 
 class PackingCollate:
-    """Joins samples in a loader process, and packs the batch for its way to the parent."""
+    """Joins samples, and in a loader process packs the batch for its way to the parent."""
 
     def __init__(self, collate: Callable[[list[Any]], Any], reader: int) -> None:
         """``collate`` joins samples; ``reader`` is the number of the parent's ``Reader``."""
@@ -17,39 +17,51 @@ class PackingCollate:
 
     def __call__(self, items: list[Any]) -> Any:
         """Join ``items``, in order."""
-        return self._packer.pack(self._collate(items))
+        batch = self._collate(items)
+        in_process = torch_data.get_worker_info() is not None
+        return self._packer.pack(batch) if in_process else batch
 
 
 class Loader(torch_data.DataLoader):
-    """A loader whose processes pack their batches."""
+    """A DataLoader whose processes, which live as long as itself, pack their batches."""
 
     def __init__(
         self,
         items: torch_data.Dataset[Any],
         *,
         collate_fn: Callable[[list[Any]], Any],
-        num_workers: int,
-        pin_memory: bool,
+        num_workers: int = 0,
+        pin_memory: bool = False,
         **options: Any,
     ) -> None:
-        """Take what a ``DataLoader`` takes."""
+        """Take what a DataLoader takes, all but the data set by name."""
         self._reader = Reader(pin_memory)
-        if num_workers:
-            collate_fn = PackingCollate(collate_fn, self._reader.number)
         super().__init__(
             items,
-            collate_fn=collate_fn,
+            collate_fn=PackingCollate(collate_fn, self._reader.number),
             num_workers=num_workers,
+            persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
             **options,
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Start reading, and return the batches."""
-        batches = super().__iter__()
-        return self._unpack(batches) if self.num_workers else batches
+        return _Batches(self, super().__iter__())
 
-    def _unpack(self, batches: Iterator[Packed]) -> Iterator[Any]:
-        # A method, so that the reader is there for as long as batches arrive.
-        for batch in batches:
-            yield batch.unpack()
+
+class _Batches:
+    """The batches of a loader, which is there for as long as they are read."""
+
+    def __init__(self, loader: Loader, batches: Any) -> None:
+        self._loader, self._batches = loader, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        batch = next(self._batches)
+        return batch.unpack() if isinstance(batch, Packed) else batch

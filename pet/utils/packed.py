@@ -3,23 +3,32 @@
 PyTorch hands over each tensor in a piece of shared memory of its own: a file, a message, a mapping
 and fresh pages, which for the ten tensors of an image cost about as much as decoding it. Here all
 tensors of a batch lie in one piece. The reader copies them out and marks the piece as free, and
-the next batch of that process goes into the same one.
+the next batch of that process goes into the same one. Where the system has no shared memory left,
+as in a container with little of it, a batch goes through the queue itself.
 """
 
 import io
 import itertools
+import logging
 import math
 import os
 import pickle
+import shutil
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+_logger = logging.getLogger(__name__)
+
 _ALIGNMENT = 64  # bytes, of each tensor's first one
 _HEADER = _ALIGNMENT  # bytes before the tensors; the first is 1 from when they are there till read
+
+_SHARED = Path("/dev/shm")  # which Linux gives to processes to share
 
 # Where a tensor lies, in bytes from the first tensor's, and its type, shape and strides.
 _Place = tuple[int, torch.dtype, tuple[int, ...], tuple[int, ...]]
@@ -35,15 +44,24 @@ class Reader:
         self._pieces: dict[tuple[int, int], Tensor] = {}  # by process and place there
         _readers[self.number] = self
 
-    def copy(self, parcel: "_Parcel") -> Tensor:
-        """Return a copy of the (size,) uint8 that ``parcel`` holds, whose memory is free then."""
-        if parcel.memory is not None:
-            self._pieces[parcel.key] = parcel.memory
-        memory = self._pieces[parcel.key]
-        copied = torch.empty(parcel.size, dtype=torch.uint8, pin_memory=self._pin_memory)
+    def take(self, parcel: "_Parcel") -> Tensor:
+        """Return a copy of the (size,) uint8 that ``parcel`` holds, whose piece is free then."""
+        if parcel.alone is not None:
+            return self._copy(parcel.alone)
+        if parcel.piece is not None:
+            self._pieces[parcel.key] = parcel.piece
+        piece = self._pieces[parcel.key].numpy()
+        try:
+            return self._copy(piece[_HEADER : _HEADER + parcel.size])
+        finally:
+            piece[0] = 0
+
+    def _copy(self, sent: np.ndarray) -> Tensor:
+        copied = torch.empty(
+            len(sent), dtype=torch.uint8, device="cpu", pin_memory=self._pin_memory
+        )
         # NumPy's copy, as PyTorch's wakes a thread for each core, which go on turning for a while.
-        copied.numpy()[:] = memory.numpy()[_HEADER : _HEADER + parcel.size]
-        memory[0] = 0
+        copied.numpy()[:] = sent
         return copied
 
 
@@ -57,37 +75,78 @@ class Packer:
     def __init__(self, reader: int) -> None:
         """``reader``: the number of the ``Reader``."""
         self._reader = reader
-        self._pieces: list[Tensor] = []
+        self._pieces: list[_Piece] = []
+        self._has_warned = False
 
     def pack(self, batch: Any) -> Any:
         """Return what to send through a queue, which arrives as a ``Packed``.
 
-        All that is sent must arrive in order, and be sent before what is packed next.
+        What is packed must arrive in order.
         """
         file = io.BytesIO()
         pickler = _Pickler(file)
         pickler.dump(batch)
-        place, is_new = self._free_piece(pickler.size)
-        memory = self._pieces[place]
-        for at, tensor in pickler.tensors:
-            _tensor_at(memory[_HEADER:], at).copy_(tensor)
-        memory[0] = 1
-        key = os.getpid(), place
-        return _Parcel(self._reader, key, memory if is_new else None, pickler.size, file.getvalue())
+        piece = self._free_piece(pickler.size)
+        if piece is None:
+            memory = torch.empty(pickler.size, dtype=torch.uint8, device="cpu")
+        else:
+            memory = piece.tensors
+        for place, tensor in pickler.tensors:
+            _tensor_at(memory, place).copy_(tensor)
+        parcel = _Parcel(self._reader, file.getvalue(), pickler.size)
+        if piece is None:
+            return replace(parcel, alone=memory.numpy())
+        piece.memory[0] = 1
+        is_new, piece.is_sent = not piece.is_sent, True
+        return replace(parcel, key=piece.key, piece=piece.memory if is_new else None)
 
-    def _free_piece(self, size: int) -> tuple[int, bool]:
-        """Return the place of a piece for ``size`` bytes, and whether the reader has to get it."""
-        free = [place for place, memory in enumerate(self._pieces) if not memory[0]]
-        for place in free:
-            if len(self._pieces[place]) >= _HEADER + size:
-                return place, False
+    def _free_piece(self, size: int) -> "_Piece | None":
+        """Return a piece for ``size`` bytes, or None where there is no shared memory left."""
+        free = [piece for piece in self._pieces if not piece.memory[0]]
+        for piece in free:
+            if len(piece.tensors) >= size:
+                return piece
         # Somewhat larger, as the next batches are not of quite the same size.
-        memory = torch.zeros(_HEADER + size + size // 4, dtype=torch.uint8).share_memory_()
+        memory = _shared_memory(_HEADER + size + size // 4)
+        if memory is None:
+            if not self._has_warned:
+                _logger.warning(
+                    "no shared memory is left for a batch of %.0f MB, which is sent more slowly "
+                    "then; give more (of Docker: --shm-size), or run fewer loader processes",
+                    size / 1e6,
+                )
+            self._has_warned = True
+            return None
         if free:
-            self._pieces[free[0]] = memory
-            return free[0], True
-        self._pieces.append(memory)
-        return len(self._pieces) - 1, True
+            free[0].memory, free[0].is_sent = memory, False
+            return free[0]
+        self._pieces.append(_Piece((os.getpid(), len(self._pieces)), memory))
+        return self._pieces[-1]
+
+
+@dataclass
+class _Piece:
+    """Shared memory for a batch."""
+
+    key: tuple[int, int]  # process and place there
+    memory: Tensor  # (bytes,) uint8
+    is_sent: bool = False
+
+    @property
+    def tensors(self) -> Tensor:
+        """Where they lie."""
+        return self.memory[_HEADER:]
+
+
+def _shared_memory(size: int) -> Tensor | None:
+    """Return (size,) uint8 of zeros that can be shared, or None where none is left."""
+    # PyTorch 2.6 takes more than there is, and the process is killed where it writes.
+    if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free < size:
+        return None
+    try:
+        return torch.zeros(size, dtype=torch.uint8, device="cpu").share_memory_()
+    except RuntimeError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -96,37 +155,50 @@ class Packed:
 
     frame: bytes  # the pickled structure, with places for the tensors
     memory: Tensor  # (bytes,) uint8
+    error: RuntimeError | None = None  # why the memory is not there
 
     def unpack(self) -> Any:
-        """Return the batch; its tensors share the memory."""
+        """Return the batch. Its tensors share the memory, which is there while one of them is.
+
+        A tensor that was in the batch twice becomes two. Raises RuntimeError where there was no
+        memory to copy it to.
+        """
+        if self.error is not None:
+            raise self.error
         return _Unpickler(io.BytesIO(self.frame), self.memory).load()
 
     def pin_memory(self) -> "Packed":
-        """Return the batch, which the ``Reader`` has pinned, as the DataLoader asks for it."""
+        """Return the batch, which the ``Reader`` pins if it is told to, as a DataLoader asks."""
+        if self.error is not None:
+            raise self.error
         return self
 
 
 @dataclass(frozen=True)
 class _Parcel:
-    """A batch in shared memory, which becomes a ``Packed`` where it arrives."""
+    """A batch that is sent, which becomes a ``Packed`` where it arrives."""
 
     reader: int
-    key: tuple[int, int]
-    memory: Tensor | None  # None where the reader has it
-    size: int  # bytes that are taken
     frame: bytes
+    size: int  # bytes of the tensors
+    key: tuple[int, int] = (0, 0)  # of the piece that they are in
+    piece: Tensor | None = None  # None where the reader has it
+    alone: np.ndarray | None = None  # (size,) uint8, the tensors, where they are in no piece
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrive, (self.reader, self.key, self.memory, self.size, self.frame)
+        return _arrive, (self.reader, self.frame, self.size, self.key, self.piece, self.alone)
 
 
-def _arrive(
-    number: int, key: tuple[int, int], memory: Tensor | None, size: int, frame: bytes
-) -> Packed:
-    reader = _readers.get(number)
-    if reader is None:  # nobody waits for it any more
-        return Packed(frame, torch.empty(0, dtype=torch.uint8))
-    return Packed(frame, reader.copy(_Parcel(number, key, memory, size, frame)))
+def _arrive(reader: int, *fields: Any) -> Packed:
+    parcel = _Parcel(reader, *fields)
+    place = _readers.get(reader)
+    nothing = torch.empty(0, dtype=torch.uint8, device="cpu")
+    if place is None:  # nobody waits for it any more
+        return Packed(parcel.frame, nothing)
+    try:
+        return Packed(parcel.frame, place.take(parcel))
+    except RuntimeError as error:  # which would end the thread that pins
+        return Packed(parcel.frame, nothing, error)
 
 
 class _Pickler(pickle.Pickler):
@@ -156,7 +228,8 @@ class _Unpickler(pickle.Unpickler):
         self.memory = memory
 
     def persistent_load(self, pid: _Place) -> Tensor:
-        return _tensor_at(self.memory, pid)
+        # By .data each tensor is told for itself whether it was changed in place.
+        return _tensor_at(self.memory, pid).data
 
 
 def _tensor_at(memory: Tensor, place: _Place) -> Tensor:

@@ -165,7 +165,9 @@ def test_a_resumed_run_gets_the_same_batches(small_cfg):
 
 
 @workers_may_outnumber_cores
-def test_the_number_of_workers_changes_nothing(small_cfg):
+@pytest.mark.parametrize("interpolation", ["opencv", "float"])
+def test_the_number_of_workers_changes_nothing(small_cfg, interpolation):
+    small_cfg.INPUT.INTERPOLATION = interpolation
     small_cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     alone = _train_batches(small_cfg)
     for workers in (1, 2):

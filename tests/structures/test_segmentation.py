@@ -161,12 +161,14 @@ def test_packing_and_unpacking():
     crops = [
         Crop(np.array([[1, 0, 1]], np.uint8), 4, 5),
         Crop(np.zeros((0, 2), np.uint8), 1, 2),
-        Crop(np.array([[0], [1]], np.uint8), 0, 0),
+        Crop(np.array([[0, 1, 1], [1, 0, 1]], np.uint8), 0, 0),
+        Crop(np.array([[1, 0], [0, 0], [1, 1]], np.uint8, order="F"), 2, 0),
     ]
     packed = MaskCrops.pack(crops)
-    assert packed.bits.tolist() == [1, 0, 1, 0, 1] and packed.bits.dtype == torch.uint8
-    assert packed.starts.tolist() == [0, 3, 3]
-    assert packed.sizes.tolist() == [[3, 1], [2, 0], [1, 2]]
+    by_columns = [1, 0, 1, *(0, 1, 1, 0, 1, 1), *(1, 0, 1, 0, 0, 1)]
+    assert packed.bits.tolist() == by_columns and packed.bits.dtype == torch.uint8
+    assert packed.starts.tolist() == [0, 3, 3, 9]
+    assert packed.sizes.tolist() == [[3, 1], [2, 0], [3, 2], [2, 3]]
     for index, crop in enumerate(crops):
         back = packed.unpack(index)
         assert (back.x, back.y) == (crop.x, crop.y) and np.array_equal(back.bits, crop.bits)
