@@ -88,8 +88,10 @@ def _point(axis: str, value: int, setting: Setting, rounds: int) -> Point:
     device = setting.device()
     if axis == "workers":
         batches = 10
+        # With "float" images are resized on the device, which torchvision leaves to its model.
+        resize = setting.cfg().INPUT.INTERPOLATION != "float"
         sides = {
-            "torchvision": loader.peer_side(setting, batches, resize=True),
+            "torchvision": loader.peer_side(setting, batches, resize),
             "Pet": loader.our_side(setting, batches),
         }
         units = batches * setting.batch_size
