@@ -111,7 +111,7 @@ class Packer:
         if memory is None:
             if not self._has_warned:
                 _logger.warning(
-                    "no shared memory is left for a batch of %.0f MB, which is sent more slowly "
+                    "no shared memory is left for a batch of %.1f MB, which is sent more slowly "
                     "then; give more (of Docker: --shm-size), or run fewer loader processes",
                     size / 1e6,
                 )
