@@ -134,7 +134,7 @@ class _Piece:
 
     @property
     def tensors(self) -> Tensor:
-        """Where they lie."""
+        """(bytes,) uint8, where those of a batch lie."""
         return self.memory[_HEADER:]
 
 
@@ -178,8 +178,8 @@ class Packed:
 class _Parcel:
     """A batch that is sent, which becomes a ``Packed`` where it arrives."""
 
-    reader: int
-    frame: bytes
+    reader: int  # the number of the Reader
+    frame: bytes  # as in Packed
     size: int  # bytes of the tensors
     key: tuple[int, int] = (0, 0)  # of the piece that they are in
     piece: Tensor | None = None  # None where the reader has it
@@ -189,14 +189,14 @@ class _Parcel:
         return _arrive, (self.reader, self.frame, self.size, self.key, self.piece, self.alone)
 
 
-def _arrive(reader: int, *fields: Any) -> Packed:
-    parcel = _Parcel(reader, *fields)
-    place = _readers.get(reader)
+def _arrive(number: int, *fields: Any) -> Packed:
+    parcel = _Parcel(number, *fields)
+    reader = _readers.get(number)
     nothing = torch.empty(0, dtype=torch.uint8, device="cpu")
-    if place is None:  # nobody waits for it any more
+    if reader is None:  # nobody waits for it any more
         return Packed(parcel.frame, nothing)
     try:
-        return Packed(parcel.frame, place.take(parcel))
+        return Packed(parcel.frame, reader.take(parcel))
     except RuntimeError as error:  # which would end the thread that pins
         return Packed(parcel.frame, nothing, error)
 
