@@ -1,0 +1,285 @@
+"""What the beginning of an image file says: its size, how it is to be turned, and its bits.
+
+OpenCV tells none of it without decoding the whole picture, and Pillow warns of what is damaged,
+which only a setting of the whole process would silence.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_START, _JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_EXIF_START = b"Exif\0\0"
+_JPEG2000_START = b"\xff\x4f\xff\x51"  # of the code stream, which may lie in a file of boxes
+
+# Tags of TIFF 6.0, section 8, which EXIF takes over, and the struct letters of its types.
+_WIDTH, _HEIGHT, _BITS, _ORIENTATION = 0x100, 0x101, 0x102, 0x112
+_TYPES = {1: "B", 3: "H", 4: "I"}
+_MAX_TAGS = 4096  # a damaged file may speak of 2 ** 64
+_MAX_STEPS = 2**16  # from part to part of a file, which a damaged one may have millions of
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """Width and height are in pixels as stored.
+
+    ``orientation`` is that of EXIF, 1..8: how the stored picture is to be turned; 1 is not at all.
+    ``bits`` are those of a channel.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    bits: int = 8
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the pixels as stored."""
+        return self.height, self.width
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width of the picture once it is turned."""
+        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+
+def parse_header(file: BinaryIO) -> ImageHeader | None:
+    """Return what the image in ``file`` says of itself, or None where that cannot be told.
+
+    Read are JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000 and Sun raster; the orientation, of the
+    first four. A damaged EXIF is taken for none.
+    """
+    start = file.read(12)
+    for magic, parse in _PARSERS.items():
+        if start.startswith(magic):
+            try:
+                header = parse(file)
+            except (struct.error, ValueError):
+                return None
+            return header if header.width > 0 and header.height > 0 else None
+    return None
+
+
+def without_orientation(data: bytes) -> bytes:
+    """Return a TIFF file that says it is upright, whatever ``data`` says; others as they are.
+
+    OpenCV turns a TIFF by itself, even where it is told not to.
+    """
+    if not data.startswith((b"II", b"MM")):
+        return data
+    try:
+        tag = _tiff_tags(BytesIO(data)).get(_ORIENTATION)
+    except (struct.error, ValueError):
+        return data
+    if tag is None or tag.value == 1:
+        return data
+    return data[: tag.place] + tag.upright + data[tag.place + len(tag.upright) :]
+
+
+# Kinds of file -----------------------------------------------------------------------------------
+
+
+def _parse_jpeg(file: BinaryIO) -> ImageHeader:
+    """Source: ITU-T T.81, annex B."""
+    frame, orientation = None, 1
+    for mark, place, length in _jpeg_segments(file):
+        if mark == 0xE1 and orientation == 1 and _at(file, place, 6) == _EXIF_START:
+            orientation = _exif_orientation(_at(file, place + 6, length - 6))
+        elif 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC) and frame is None:
+            frame = struct.unpack(">BHH", _at(file, place, 5))
+    if frame is None:
+        raise ValueError("a JPEG without a frame")
+    bits, height, width = frame
+    return ImageHeader(width, height, orientation, bits)
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """Yield the mark, place and length of each segment before the scan."""
+    place = len(JPEG_START)
+    for _ in range(_MAX_STEPS):
+        start = _at(file, place, 4)
+        if len(start) < 4 or start[:2] in (_JPEG_SCAN, JPEG_END):
+            return
+        if start[0] != 0xFF or start[1] in (0x00, 0xFF):  # fill bytes, or none of a segment
+            place += 1
+        elif start[1] == 0x01 or 0xD0 <= start[1] <= 0xD8:  # a mark that stands alone
+            place += 2
+        else:
+            length = int.from_bytes(start[2:], "big")
+            yield start[1], place + 4, length - 2
+            place += 2 + max(length, 2)
+
+
+def _parse_png(file: BinaryIO) -> ImageHeader:
+    """Source: PNG (Third Edition), W3C; eXIf may stand before the pixels or behind them."""
+    width, height, bits, colour = struct.unpack(">IIBB", _at(file, 16, 10))
+    orientation = 1
+    for kind, place, length in _png_chunks(file):
+        if kind == b"eXIf":
+            orientation = _exif_orientation(_at(file, place, length))
+            break
+    return ImageHeader(width, height, orientation, 8 if colour == 3 else bits)  # 3: a palette
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind, place and length of each chunk behind the first."""
+    place = 33
+    for _ in range(_MAX_STEPS):
+        start = _at(file, place, 8)
+        if len(start) < 8:
+            return
+        length = int.from_bytes(start[:4], "big")
+        yield start[4:], place + 8, length
+        place += 12 + length
+
+
+def _parse_tiff(file: BinaryIO) -> ImageHeader:
+    tags = _tiff_tags(file)
+    if _WIDTH not in tags or _HEIGHT not in tags:
+        raise ValueError("a TIFF without a size")
+    bits = tags[_BITS].value if _BITS in tags else 1
+    return ImageHeader(tags[_WIDTH].value, tags[_HEIGHT].value, _orientation_of(tags), bits)
+
+
+def _parse_webp(file: BinaryIO) -> ImageHeader:
+    """Source: RFC 9649."""
+    if _at(file, 8, 4) != b"WEBP":
+        raise ValueError("a RIFF file without a picture")
+    size, orientation = None, 1
+    for kind, place, length in _webp_chunks(file):
+        if kind == b"EXIF":
+            orientation = _exif_orientation(_at(file, place, length).removeprefix(_EXIF_START))
+            break
+        if size is None and kind in (b"VP8X", b"VP8 ", b"VP8L"):
+            size = _webp_size(kind, _at(file, place, 10))
+    if size is None:
+        raise ValueError("a WebP without a picture")
+    return ImageHeader(*size, orientation)
+
+
+def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind, place and length of each chunk."""
+    place = 12
+    for _ in range(_MAX_STEPS):
+        start = _at(file, place, 8)
+        if len(start) < 8:
+            return
+        length = int.from_bytes(start[4:], "little")
+        yield start[:4], place + 8, length
+        place += 8 + length + length % 2
+
+
+def _webp_size(kind: bytes, content: bytes) -> tuple[int, int]:
+    """Return width and height from the beginning of the chunk of a kind."""
+    if kind == b"VP8X":
+        packed = int.from_bytes(struct.unpack("<4x6s", content)[0], "little")
+        return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<6xHH", content)
+        return width & 0x3FFF, height & 0x3FFF
+    packed = struct.unpack("<xI5x", content)[0]
+    return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+
+
+def _parse_bmp(file: BinaryIO) -> ImageHeader:
+    if _at(file, 14, 4) == b"\x0c\0\0\0":  # the old header of OS/2
+        return ImageHeader(*struct.unpack("<HH", _at(file, 18, 4)))
+    width, height = struct.unpack("<ii", _at(file, 18, 8))
+    return ImageHeader(width, abs(height))  # below 0: from the top down
+
+
+def _parse_gif(file: BinaryIO) -> ImageHeader:
+    return ImageHeader(*struct.unpack("<HH", _at(file, 6, 4)))
+
+
+def _parse_jpeg2000(file: BinaryIO) -> ImageHeader:
+    """Source: ITU-T T.800, annex A.5.1; the code stream stands behind a few boxes."""
+    data = _at(file, 0, 2**16)
+    place = data.find(_JPEG2000_START)
+    right, bottom, left, top = struct.unpack(">IIII", data[place + 8 : place + 24])
+    bits = (struct.unpack(">B", data[place + 42 : place + 43])[0] & 0x7F) + 1
+    return ImageHeader(right - left, bottom - top, bits=bits)
+
+
+def _parse_sun(file: BinaryIO) -> ImageHeader:
+    return ImageHeader(*struct.unpack(">II", _at(file, 4, 8)))
+
+
+_PARSERS: dict[bytes, Callable[[BinaryIO], ImageHeader]] = {
+    JPEG_START: _parse_jpeg,
+    PNG_START: _parse_png,
+    b"II*\0": _parse_tiff,
+    b"MM\0*": _parse_tiff,
+    b"II+\0": _parse_tiff,  # with offsets of 64 bits
+    b"MM\0+": _parse_tiff,
+    b"RIFF": _parse_webp,
+    b"BM": _parse_bmp,
+    b"GIF8": _parse_gif,
+    b"\0\0\0\x0cjP  ": _parse_jpeg2000,
+    _JPEG2000_START: _parse_jpeg2000,
+    b"\x59\xa6\x6a\x95": _parse_sun,
+}
+
+
+# EXIF and TIFF -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tag:
+    value: int
+    place: int  # where the value stands in the file
+    upright: bytes  # what would stand there for the value 1
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """Return the orientation that an EXIF block, which is a TIFF file, gives; 1 where none."""
+    try:
+        return _orientation_of(_tiff_tags(BytesIO(exif)))
+    except (struct.error, ValueError):
+        return 1
+
+
+def _orientation_of(tags: dict[int, _Tag]) -> int:
+    value = tags[_ORIENTATION].value if _ORIENTATION in tags else 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _tiff_tags(file: BinaryIO) -> dict[int, _Tag]:
+    """Return the first value of those tags of the first directory that are used here."""
+    start = _at(file, 0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
+    version = struct.unpack(order + "H", start[2:4])[0]
+    if not order or version not in (42, 43):
+        raise ValueError("no TIFF")
+    count_format, offset_format, offset_place = ("H", "I", 4) if version == 42 else ("Q", "Q", 8)
+    room = struct.calcsize(offset_format)
+    (place,) = struct.unpack(order + offset_format, start[offset_place : offset_place + room])
+    count_size = struct.calcsize(count_format)
+    (count,) = struct.unpack(order + count_format, _at(file, place, count_size))
+    place += count_size
+    entry_size = 4 + 2 * room
+    tags: dict[int, _Tag] = {}
+    entries = _at(file, place, min(count, _MAX_TAGS) * entry_size)
+    for n in range(0, len(entries) - entry_size + 1, entry_size):
+        tag, kind = struct.unpack_from(order + "HH", entries, n)
+        if tag not in (_WIDTH, _HEIGHT, _BITS, _ORIENTATION) or kind not in _TYPES or tag in tags:
+            continue
+        (values,) = struct.unpack_from(order + offset_format, entries, n + 4)
+        letter, value_place = order + _TYPES[kind], place + n + 4 + room
+        if values * struct.calcsize(letter) > room:  # too many to stand here
+            (value_place,) = struct.unpack_from(order + offset_format, entries, n + 4 + room)
+        content = _at(file, value_place, struct.calcsize(letter))
+        tags[tag] = _Tag(struct.unpack(letter, content)[0], value_place, struct.pack(letter, 1))
+    return tags
+
+
+def _at(file: BinaryIO, place: int, size: int) -> bytes:
+    """Return up to ``size`` bytes from ``place`` on."""
+    try:
+        file.seek(place)
+    except (OSError, OverflowError):  # farther than any file goes
+        raise ValueError(f"no place {place} in a file") from None
+    return file.read(max(size, 0))
