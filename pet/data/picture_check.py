@@ -1,0 +1,239 @@
+"""What is found out about the pictures of a data set before the long work begins."""
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pet.data.image_file import ImageHeader, ImageReader, read_header, read_values, shown_path
+
+# A folder of which fewer names are looked for is not listed, as it may hold millions of others.
+_MIN_LISTED = 32
+_THREADS = 8
+_MOST_DEEP = 8  # pictures of 16 bits a channel that are decoded
+_MOST_NAMED = 5  # pictures that a line names
+_DARK = 2**12  # values of 12 bits end below it
+
+Sizes = Sequence[tuple[int, int]] | np.ndarray
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """What ``look_at`` found; pictures are given as indices into the data set.
+
+    Of those with an EXIF orientation, ``turned`` have the declared size only upright and
+    ``as_stored`` have it only as stored; both are so read. Of the ``unknown`` the sizes do not
+    tell: they are mirrored, upside down or square. The three stay empty where INPUT.ORIENTATION is
+    not "auto". ``wrong_size`` have another size than declared, and come with the width and height
+    that they would be read with. ``dark`` have 16 bits a channel and use no more than 12 of them.
+    ``unreadable`` come with the reason.
+    """
+
+    looked: int
+    turned: tuple[int, ...] = ()
+    as_stored: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+    wrong_size: tuple[tuple[int, tuple[int, int]], ...] = ()
+    dark: tuple[int, ...] = ()
+    unreadable: tuple[tuple[int, str], ...] = ()
+
+
+# Names -------------------------------------------------------------------------------------------
+
+
+def resolve_names(folder: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return ``names``, files taken from ``folder`` on, as they exist, and the indices of others.
+
+    Where there is no a\\b.jpg, but a/b.jpg is there, its name is that. Folders are listed once,
+    as to ask for each of many files is slow on a disk far away.
+    """
+    missing = _find_missing(folder, list(enumerate(names)))
+    slashed = [(n, names[n].replace("\\", "/")) for n in missing if "\\" in names[n]]
+    still_missing = set(_find_missing(folder, slashed))
+    found = {n: name for n, name in slashed if n not in still_missing}
+    return (
+        [found.get(n, name) for n, name in enumerate(names)],
+        [n for n in missing if n not in found],
+    )
+
+
+def _find_missing(folder: Path, names: Iterable[tuple[int, str]]) -> list[int]:
+    """Return the numbers, in order, of the names that are no file."""
+    by_folder: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for number, name in names:
+        parent, slash, base = name.rpartition("/")
+        by_folder[parent + slash].append((number, base))
+    missing = []
+    for parent, wanted in by_folder.items():
+        path = os.path.join(folder, parent)
+        listed = _list_files(path) if len(wanted) >= _MIN_LISTED else ()
+        # A listing does not show a file that has another name there, as where upper and lower
+        # case are one, nor what a link leads to.
+        missing += [
+            number
+            for number, base in wanted
+            if base not in listed and not os.path.isfile(os.path.join(path, base))
+        ]
+    return sorted(missing)
+
+
+def _list_files(folder: str) -> Collection[str]:
+    """Return the names of the regular files in ``folder``, links left out."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+    except (OSError, ValueError):
+        return ()
+
+
+# Pictures ----------------------------------------------------------------------------------------
+
+
+def look_at(
+    paths: Sequence[str | Path], sizes: Sizes, reader: ImageReader, most: int = 500
+) -> PictureReport:
+    """Return what the headers of up to ``most`` pictures say, which are evenly spaced.
+
+    ``sizes`` are the heights and widths that the annotation file declares, one a path. Up to 8
+    pictures with 16 bits a channel are decoded, unless ``reader`` has another depth; so is what
+    has no header that can be read.
+    """
+    indices = _spread(range(len(paths)), most)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda n: _read_header(paths[n], reader), indices))
+        headers = {n: h for n, h in zip(indices, found, strict=True) if isinstance(h, ImageHeader)}
+        deep = [n for n, header in headers.items() if header.bits == 16]
+        deep = _spread(deep, _MOST_DEEP) if reader.bit_depth == 16 else []
+        is_dark = list(pool.map(lambda n: _is_dark(paths[n]), deep))
+    unreadable = {n: text for n, text in zip(indices, found, strict=True) if isinstance(text, str)}
+    unreadable |= {n: text for n, text in zip(deep, is_dark, strict=True) if isinstance(text, str)}
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for n, header in headers.items():
+        kinds[_kind(header, (int(sizes[n][0]), int(sizes[n][1])), reader)].append(n)
+    return PictureReport(
+        looked=len(indices),
+        turned=tuple(kinds["turned"]),
+        as_stored=tuple(kinds["as_stored"]),
+        unknown=tuple(kinds["unknown"]),
+        wrong_size=tuple((n, (headers[n].width, headers[n].height)) for n in kinds["wrong_size"]),
+        dark=tuple(n for n, dark in zip(deep, is_dark, strict=True) if dark is True),
+        unreadable=tuple(sorted(unreadable.items())),
+    )
+
+
+def looks_dark(path: str | Path, image: np.ndarray) -> bool:
+    """Whether ``image``, as read from ``path`` at bit depth 16, has 16 bits and uses 12 or fewer.
+
+    A picture that is black all over tells nothing.
+    """
+    if image.max() > _DARK // 256:  # some decoders round up to it
+        return False
+    header = read_header(path)
+    return header is not None and header.bits == 16 and _uses_few_bits(path)
+
+
+def describe(
+    report: PictureReport,
+    paths: Sequence[str | Path],
+    image_ids: Sequence[int],
+    reader: ImageReader,
+) -> list[str]:
+    """Return a line for each thing found, with the key that would change it."""
+
+    def line(found: Sequence[int], text: str, notes: Sequence[str] = ()) -> list[str]:
+        if not found:
+            return []
+        if len(found) == 1 and text.startswith("have "):
+            text = text.replace("have", "has", 1)
+        named = [f"{image_ids[n]} ({shown_path(paths[n])})" for n in found[:_MOST_NAMED]]
+        named = [*(notes[:_MOST_NAMED] or named), *["…"] * (len(found) > _MOST_NAMED)]
+        return [
+            f"{len(found)} of {report.looked} pictures looked at {text}; by image id: "
+            f"{', '.join(named)}"
+        ]
+
+    key = f"INPUT.ORIENTATION {reader.orientation}"
+    sizes = [
+        f"{image_ids[n]} ({shown_path(paths[n])}): {w} x {h}" for n, (w, h) in report.wrong_size
+    ]
+    reasons = [f"{image_ids[n]}: {reason}" for n, reason in report.unreadable]
+    return [
+        *line(
+            report.turned,
+            "have the declared size only when turned as the EXIF orientation says, and so they are "
+            f"turned ({key})",
+        ),
+        *line(
+            report.as_stored,
+            "have an EXIF orientation, but the declared size only as stored, and so they are not "
+            f"turned ({key})",
+        ),
+        *line(
+            report.unknown,
+            "have an EXIF orientation, and their size does not tell whether the annotations count "
+            "in upright pixels: they are turned upright, as Detectron2 does; INPUT.ORIENTATION "
+            "stored leaves them as they are",
+        ),
+        *line(
+            [n for n, _ in report.wrong_size],
+            f"have another size, as width x height, than the annotation file says ({key})",
+            sizes,
+        ),
+        *line(
+            report.dark,
+            "have 16 bits a channel and no value above 4095, so that they are nearly black to the "
+            "model; if 12 bits are used, give INPUT.BIT_DEPTH 12",
+        ),
+        *line([n for n, _ in report.unreadable], "cannot be read", reasons),
+    ]
+
+
+def _spread(items: Sequence[int], most: int) -> list[int]:
+    """Return ``most`` of ``items``, or all where they are fewer, evenly spaced."""
+    count = min(most, len(items))
+    return [items[int(n)] for n in np.linspace(0, len(items) - 1, count).round()]
+
+
+def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
+    """Return the header of a picture, or why it cannot be read."""
+    try:
+        header = read_header(path)
+        if header is None:
+            height, width = reader.read(path).shape[:2]
+            header = ImageHeader(width, height)
+        reader.plan(path, header, None)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return header
+
+
+def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
+    """Return the field of the report that a picture belongs in, or "" where nothing is to be said.
+
+    ``size`` is the declared height and width.
+    """
+    upright, stored = header.upright_size == size, header.stored_size == size
+    if not {"auto": upright or stored, "upright": upright, "stored": stored}[reader.orientation]:
+        return "wrong_size"
+    if header.orientation == 1 or reader.orientation != "auto":
+        return ""
+    if upright and stored:
+        return "unknown"
+    return "turned" if upright else "as_stored"
+
+
+def _is_dark(path: str | Path) -> bool | str:
+    """Return whether a picture of 16 bits uses few of them, or why it cannot be read."""
+    try:
+        return _uses_few_bits(path)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _uses_few_bits(path: str | Path) -> bool:
+    values = read_values(path)
+    return values.dtype == np.uint16 and 0 < int(values.max()) < _DARK
