@@ -18,6 +18,7 @@ from pet.data.collate import (
     batch_images,
 )
 from pet.data.datasets import CocoDataset, Dataset, JoinedDataset, KeypointOptions
+from pet.data.image_file import ImageReader
 from pet.data.loader import Loader
 from pet.data.registry import DATASET_TYPES
 from pet.data.sample import bare_sample, make_targets
@@ -43,6 +44,11 @@ TestLoader = torch_data.DataLoader[TestBatch]
 
 # Streams of random numbers drawn from SEED, apart from each other.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+
+
+def build_image_reader(cfg: CfgNode = cfg) -> ImageReader:
+    """Return what reads the pictures, as ``INPUT`` says."""
+    return ImageReader(cfg.INPUT.ORIENTATION, cfg.INPUT.MAX_PIXELS, cfg.INPUT.BIT_DEPTH)
 
 
 def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
