@@ -69,6 +69,15 @@ def _add_data_keys(node: CfgNode) -> None:
     # Batches are padded so that height and width are multiples of this, in pixels. Source: FPN's
     # coarsest stride in the trunk is 32.
     node.INPUT.SIZE_DIVISIBILITY = 32
+    # Whether a picture is turned as its EXIF orientation says: "upright" (always), "stored" (never)
+    # or "auto" (unless the annotation file declares a size that only the stored pixels have).
+    # Source: Detectron2 turns them.
+    node.INPUT.ORIENTATION = "auto"
+    # Pictures of more pixels are refused before they are decoded, which takes 3 bytes and more of
+    # memory for each pixel.
+    node.INPUT.MAX_PIXELS = 250_000_000
+    # How many bits of a channel a file of 16 bits uses, 8 to 16: 12 where its values end at 4095.
+    node.INPUT.BIT_DEPTH = 16
 
     node.DATALOADER = CfgNode()
     # Order of the training images: "DistributedSampler" (each image once an epoch, shuffled) or
