@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from pet.config import CfgNode, cfg
-from pet.data.image_file import read_image
+from pet.data.build import build_image_reader
+from pet.data.image_file import ImageReader, shown_path
+from pet.data.picture_check import looks_dark
 from pet.engine.logging_setup import setup_logging
 from pet.engine.predictor import Predictor
 from pet.engine.progress import show_progress
@@ -23,6 +26,8 @@ from pet.visualization.draw import draw_detections, save_picture
 _logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MAX_STEM = 200  # bytes of an output's name, as a file system takes 255 with all that is added
+_MOST_NAMED = 5  # files that a warning names
 
 
 def predict_files(
@@ -35,7 +40,9 @@ def predict_files(
 
     ``paths`` as in ``list_images``, ``weights`` as in ``Predictor``; ``folder`` is CKPT/predict
     unless it is given. For an image x.png there is x.jpg, a picture of the detections that score
-    ``VIS.VIS_TH`` or more, and x.json with all of them; see ``name_outputs`` for a second x.
+    ``VIS.VIS_TH`` or more, and x.json with all of them; see ``name_outputs`` for a second x. Both
+    count in the pixels of the picture turned upright, as its EXIF says, or, where
+    ``INPUT.ORIENTATION`` is "stored", in those of the file.
 
     A file that cannot be read is named and passed over; a ValueError names them all once the
     others are done. Raises before that what the functions named here raise.
@@ -44,18 +51,22 @@ def predict_files(
     files = list_images(paths, cfg)
     outputs = name_outputs(files, Path(folder or Path(cfg.CKPT, "predict")))
     predictor = Predictor(cfg, weights)
+    reader = build_image_reader(predictor.cfg)
     unreadable: list[Path] = []
+    dark: list[Path] = []
     progress = show_progress(files, "predicting", len(files), "images")
     for batch in _batched(progress, predictor.cfg.TEST.IMS_PER_GPU):
-        images = {file: image for file in batch if (image := _read(file)) is not None}
+        images = {f: image for f in batch if (image := _read(f, reader, dark)) is not None}
         unreadable += [file for file in batch if file not in images]
         found = predictor(list(images.values()), batch_size=predictor.cfg.TEST.IMS_PER_GPU)
         for (file, image), detections in zip(images.items(), found, strict=True):
             _write(outputs[file], file, image, detections, predictor)
+    if dark:
+        _warn_of_dark(dark, len(files))
     if done := len(files) - len(unreadable):
         _logger.info("%d pictures and JSON files are in %s", done, outputs[files[0]].parent)
     if unreadable:
-        names = ", ".join(map(str, unreadable))
+        names = ", ".join(map(shown_path, unreadable))
         raise ValueError(f"{len(unreadable)} of {len(files)} images could not be read: {names}")
 
 
@@ -67,12 +78,12 @@ def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):  # Path.is_dir raises where a name is too long
             images = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _SUFFIXES]
             if not images:
                 raise ValueError(f"the folder {path} has no images in it ({', '.join(_SUFFIXES)})")
             files += images
-        elif path.exists() or str(path).split(".")[0] not in cfg:
+        elif os.path.exists(path) or str(path).split(".")[0] not in cfg:
             files.append(path)
         else:
             raise ValueError(
@@ -85,24 +96,39 @@ def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
 def name_outputs(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Return for each of ``files`` a path in ``folder`` to which a suffix can be added.
 
-    It is the file's name without suffix, with _2, _3, ... behind it where an earlier one has it.
-    Raises ValueError where a file lies in ``folder`` itself and might be overwritten.
+    It is the file's name without suffix, cut where that is very long, with _2, _3, ... behind it
+    where an earlier one has it. Raises ValueError where a file lies in ``folder`` itself and might
+    be overwritten.
     """
     outputs: dict[Path, Path] = {}
     taken: set[str] = set()
     for file in files:
-        if file.parent.resolve() == folder.resolve():
+        if _is_one_folder(file.parent, folder):
             raise ValueError(
                 f"the outputs cannot go into {folder}, which holds {file.name}, one of the images; "
                 "give another folder"
             )
-        name, number = file.stem, 1
-        while name.lower() in taken:  # not all file systems tell upper case from lower
+        # A name may hold bytes that are no letters, which OpenCV does not write.
+        stem = file.stem.encode("utf-8", "replace")[:_MAX_STEM].decode("utf-8", "ignore")
+        name, number = stem, 1
+        while _plain(name) in taken:
             number += 1
-            name = f"{file.stem}_{number}"
-        taken.add(name.lower())
+            name = f"{stem}_{number}"
+        taken.add(_plain(name))
         outputs[file] = folder / name
     return outputs
+
+
+def _is_one_folder(first: Path, second: Path) -> bool:
+    try:
+        return first.resolve() == second.resolve()
+    except (OSError, ValueError, RuntimeError):  # a name that no folder can have, a ring of links
+        return False
+
+
+def _plain(name: str) -> str:
+    """Return what is the same for names that one file system or another does not tell apart."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def detection_records(
@@ -132,13 +158,30 @@ def _batched(items: Iterable[Path], size: int) -> Iterator[list[Path]]:
         yield batch
 
 
-def _read(file: Path) -> np.ndarray | None:
-    """Return the image, or None, having said why, where it cannot be read."""
+def _read(file: Path, reader: ImageReader, dark: list[Path]) -> np.ndarray | None:
+    """Return the image, or None, having said why, where it cannot be read.
+
+    A file that uses few of its 16 bits is added to ``dark``.
+    """
     try:
-        return read_image(file)
+        image = reader.read(file)
+        if reader.bit_depth == 16 and looks_dark(file, image):
+            dark.append(file)
+        return image
     except (OSError, ValueError) as error:
         _logger.warning("passed over: %s", error)
         return None
+
+
+def _warn_of_dark(dark: Sequence[Path], total: int) -> None:
+    names = [shown_path(file) for file in dark[:_MOST_NAMED]] + ["…"] * (len(dark) > _MOST_NAMED)
+    _logger.warning(
+        "%d of %d images have 16 bits a channel and no value above 4095, so that they are nearly "
+        "black to the model; if 12 bits are used, give INPUT.BIT_DEPTH 12: %s",
+        len(dark),
+        total,
+        ", ".join(names),
+    )
 
 
 def _write(

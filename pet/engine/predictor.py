@@ -10,8 +10,7 @@ import torch
 from pet.checkpoint.imported import count_classes, count_keypoints, import_weights
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
-from pet.data.build import make_test_batch
-from pet.data.image_file import read_image
+from pet.data.build import build_image_reader, make_test_batch
 from pet.engine.augmentation import with_augmentation
 from pet.layers.fold import prepare_for_inference
 from pet.modeling.build import build_model
@@ -89,12 +88,12 @@ class Predictor:
     ) -> Detections | list[Detections]:
         """Return the detections of an image, in its own pixels, or those of each in a list.
 
-        An image is the path of a file, read without regard to an EXIF orientation, or a (H, W, 3)
-        uint8 array in BGR order. The images of a list need not have one size. Up to ``batch_size``
-        of them are padded to one and worked off at once, as torchvision does it with a list; as a
-        model sees the padding at the borders, that changes a little what is found. 1 keeps each to
-        itself. The tensors are on the CPU, and the caller's own. Raises TypeError or ValueError
-        where an image is none, and what ``read_image`` raises.
+        An image is the path of a file, read upright unless ``INPUT.ORIENTATION`` is "stored", or a
+        (H, W, 3) uint8 array in BGR order. The images of a list need not have one size. Up to
+        ``batch_size`` of them are padded to one and worked off at once, as torchvision does it with
+        a list; as a model sees the padding at the borders, that changes a little what is found. 1
+        keeps each to itself. The tensors are on the CPU, and the caller's own. Raises TypeError or
+        ValueError where an image is none, and what ``ImageReader.read`` raises.
         """
         if not isinstance(images, list | tuple):
             _check_picture(images, "the image")
@@ -107,7 +106,8 @@ class Predictor:
         return [found for batch in batches for found in self._detect(batch)]
 
     def _detect(self, images: Sequence[Picture]) -> list[Detections]:
-        pictures = [i if isinstance(i, np.ndarray) else read_image(i) for i in images]
+        read = build_image_reader(self.cfg).read
+        pictures = [i if isinstance(i, np.ndarray) else read(i) for i in images]
         with torch.inference_mode(), autocast(self.device, self.cfg.TEST.PRECISION):
             found = self.model(make_test_batch(pictures, self.cfg).to(self.device))
         # Out here, where what is computed from tensors of inference mode is an ordinary tensor.

@@ -1,4 +1,5 @@
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 import torch
+from PIL import Image
 
 from pet.config import default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.engine.predict_files import detection_records, list_images, name_outputs, predict_files
@@ -91,6 +93,95 @@ def test_what_cannot_be_read_is_named_and_passed_over(config, images, tmp_path, 
     assert f"2 pictures and JSON files are in {tmp_path / 'out'}" in printed
 
 
+def test_odd_files_are_passed_over(config, images, tmp_path, capsys):
+    os.mkfifo(images / "pipe.png")  # to open it would wait for ever
+    (images / "folder.jpg").mkdir()
+    (images / "link.bmp").symlink_to(images / "nowhere")
+    (images / "bad\udcff.tif").write_text("text")
+    (images / "ring").symlink_to(images / "ring")
+    paths = [images, "/dev/zero", "a" * 5000 + ".png", "a\0b.png", images / "ring" / "a.png"]
+    expected = r"8 of 10 images could not be read: .*bad\\udcff\.tif', .*folder\.jpg, .*link\.bmp, "
+    with pytest.raises(ValueError, match=expected):
+        predict_files(paths, tmp_path / "out", cfg=cfg_of(config))
+    assert written(tmp_path / "out") == ["a.jpg", "a.json", "b.jpg", "b.json"]
+    printed = capsys.readouterr()
+    for words in (
+        f"{images / 'pipe.png'} is a named pipe and no image file",
+        f"{images / 'folder.jpg'} is a folder",
+        "bad\\udcff.tif' cannot be decoded",
+        "/dev/zero is a device",
+    ):
+        assert words in printed.out
+    assert "Logging error" not in printed.err
+
+
+def test_a_name_of_bytes_that_are_no_letters_has_its_outputs(config, images, tmp_path):
+    os.rename(images / "a.png", images / "bad\udcff.png")
+    predict_files([images / "bad\udcff.png"], tmp_path / "out", cfg=cfg_of(config))
+    assert written(tmp_path / "out") == ["bad?.jpg", "bad?.json"]
+    content = json.loads((tmp_path / "out" / "bad?.json").read_text())
+    assert content["file"] == str(images / "bad\udcff.png")
+
+
+def save_turned(path: Path) -> np.ndarray:
+    """Write a PNG of 90 x 70 pixels that is to be turned right; return it upright."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(picture(seed=1)[:, :, ::-1]).save(path, exif=exif)
+    return np.ascontiguousarray(np.rot90(picture(seed=1), -1))
+
+
+@pytest.mark.parametrize("orientation", ["auto", "upright", "stored"])
+def test_pictures_are_upright_unless_they_are_to_stay(config, images, tmp_path, orientation):
+    upright = save_turned(images / "b.png")
+    expected = picture(seed=1) if orientation == "stored" else upright
+    cfg = cfg_of(config, "INPUT.ORIENTATION", orientation, "VIS.VIS_TH", 0.0)
+    predict_files([images / "b.png"], tmp_path / "out", cfg=cfg)
+    content = json.loads((tmp_path / "out" / "b.json").read_text())
+    height, width = expected.shape[:2]
+    assert (content["height"], content["width"]) == (height, width)
+    predictor = Predictor(cfg)
+    for found in (predictor(expected), predictor(images / "b.png")):
+        for record, box in zip(content["detections"], found.boxes, strict=True):
+            x, y, w, h = record["bbox"]
+            assert [x, y, x + w, y + h] == pytest.approx(box.tolist(), abs=2e-3)
+    assert content["detections"][0]["segmentation"]["size"] == [height, width]
+    drawn = cv2.imread(str(tmp_path / "out" / "b.jpg"))
+    drawn_of = draw_detections(expected, found, NAMES, 0.0)
+    assert drawn.shape == drawn_of.shape
+    assert np.abs(drawn.astype(int) - drawn_of).mean() < 12  # JPEG
+
+
+def save_deep(path: Path, bits: int) -> None:
+    values = picture(seed=1).astype(np.uint16) << (bits - 8)
+    assert cv2.imwrite(str(path), values)
+
+
+def test_pictures_of_12_bits_are_named_in_a_warning(config, images, tmp_path, capsys):
+    save_deep(images / "a.png", 16)
+    for n in range(6):
+        save_deep(images / f"n{n}.png", 12)
+    predict_files([images], tmp_path / "out", cfg=cfg_of(config))
+    warning = (
+        "WARNING: 6 of 8 images have 16 bits a channel and no value above 4095, so that they are "
+        "nearly black to the model; if 12 bits are used, give INPUT.BIT_DEPTH 12: "
+    )
+    named = ", ".join(str(images / f"n{n}.png") for n in range(5))
+    assert f"{warning}{named}, …\n" in capsys.readouterr().out
+    predict_files([images], tmp_path / "out", cfg=cfg_of(config, "INPUT.BIT_DEPTH", 12))
+    assert "WARNING" not in capsys.readouterr().out
+    content = json.loads((tmp_path / "out" / "n0.json").read_text())
+    eight = json.loads((tmp_path / "out" / "b.json").read_text())
+    assert content["detections"] == eight["detections"]
+
+
+def test_too_many_pixels_are_passed_over(config, images, tmp_path, capsys):
+    cfg = cfg_of(config, "INPUT.MAX_PIXELS", 6299)
+    with pytest.raises(ValueError, match="1 of 1 images could not be read"):
+        predict_files([images / "b.png"], tmp_path / "out", cfg=cfg)
+    assert "6300 pixels, more than INPUT.MAX_PIXELS, which is 6299" in capsys.readouterr().out
+
+
 def test_when_nothing_can_be_read_nothing_is_written(config, tmp_path):
     with pytest.raises(ValueError, match="1 of 1 images could not be read"):
         predict_files([tmp_path / "a.png"], tmp_path / "out", cfg=cfg_of(config))
@@ -127,6 +218,25 @@ def test_no_output_overwrites_another(tmp_path):
     assert list(outputs) == [Path(name) for name in names]
     assert [path.name for path in outputs.values()] == [
         *("x", "x_2", "X_3", "y", "x_2_2", "x.y", "x_4")
+    ]
+
+
+def test_names_that_some_file_system_takes_for_one_get_two_outputs(tmp_path):
+    composed, apart, sharp = "\u00e9.png", "e\u0301.png", "Ma\u00dfe.png"
+    outputs = name_outputs(
+        [Path(name) for name in (composed, apart, sharp, "MASSE.png")], tmp_path / "out"
+    )
+    assert [path.name for path in outputs.values()] == [
+        *("\u00e9", "e\u0301_2", "Ma\u00dfe", "MASSE_2")
+    ]
+
+
+def test_names_that_cannot_be_written_are_changed(tmp_path):
+    long = "\u00e9" * 120  # 240 bytes
+    names = [f"{long}.png", f"{long}.jpg", "b\udcff.png", "b?.png"]
+    outputs = name_outputs([Path(name) for name in names], tmp_path)
+    assert [path.name for path in outputs.values()] == [
+        *("\u00e9" * 100, "\u00e9" * 100 + "_2", "b?", "b?_2")
     ]
 
 
