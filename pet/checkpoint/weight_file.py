@@ -27,6 +27,7 @@ class WeightFile:
 
     state: dict[str, Tensor]
     no_tensors: tuple[str, ...] = ()  # keys beside the weights, of numbers and texts
+    is_pet: bool = False  # a checkpoint of Pet says so
     class_names: tuple[str, ...] = ()  # without the background; a checkpoint of Pet has them
     keypoints: KeypointLayout | None = None  # likewise
     expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; a converted file
@@ -60,6 +61,7 @@ def read_weight_file(path: str | Path) -> WeightFile:
     return WeightFile(
         tensors,
         tuple(key for key, value in weights.items() if value is None),
+        "pet_version" in extra,
         tuple(extra.get("class_names") or ()),
         _keypoint_layout(extra.get("keypoints"), path),
         dict(expects) if isinstance(expects, Mapping) else {},
