@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pet.config import CfgNode
 
 from .expectations import contradictions, describe_contradictions
+from .file_kind import describe_no_file
 from .imported import import_weights
 from .importers import download_url
 from .importers.base import describe_no_place
@@ -155,7 +156,7 @@ def require_weights(path: str | Path, key: str) -> None:
         advice += 'give another file, or TRAIN.WEIGHTS "" for random weights'
     else:
         advice += "train first, or give the file of a trained model"
-    raise FileNotFoundError(f"there is no file {path} ({key}); {advice}")
+    raise FileNotFoundError(f"{describe_no_file(path)} ({key}); {advice}")
 
 
 def _parts_of_blocks(report: LoadReport) -> list[str]:
