@@ -13,7 +13,9 @@ from pet.structures.keypoints import COCO_PERSON
 from .coco_classes import BY_CATEGORY_ID, CONTIGUOUS
 from .expectations import concerning
 from .importers import Importer, find_importer, known_formats
-from .weight_file import read_weight_file
+from .importers.pet import PetImporter, has_trunk
+from .weight_file import WeightFile, read_weight_file
+from .wrappers import without_wrappers
 
 #: The layers that have an output for each class and the background.
 _CLASSIFIERS = (
@@ -42,13 +44,18 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
     """Read the file at ``path`` and give its weights Pet's names.
 
     ``family`` says who published it ("torchvision", "detectron2", ...); left out, the keys tell.
-    Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, of another
-    family, or of shapes that cannot be meant.
+    What wrappers put into the keys (``module.``, ``_orig_mod.``, ``model.``) is taken out. Raises
+    FileNotFoundError, and ValueError where the file is unreadable, unknown, of another family, or
+    of shapes that cannot be meant.
     """
     file = read_weight_file(path)
-    importer = _importer(file.state, path, family)
     try:
-        converted = importer.convert(file.state)
+        bare = without_wrappers(file.state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    importer, state = _recognise(file, bare, path, family)
+    try:
+        converted = importer.convert(state)
         expects = concerning({**converted.expects, **file.expects}, converted.state)
         class_names = file.class_names or _coco_names(converted.state, expects)
     except ValueError as error:
@@ -58,7 +65,7 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
         format=importer.name,
         family=importer.family,
         state=converted.state,
-        used=len(file.state) - len(converted.not_needed) - len(converted.no_place),
+        used=len(state) - len(converted.not_needed) - len(converted.no_place),
         not_needed=(*converted.not_needed, *file.no_tensors),
         no_place=converted.no_place,
         expects=expects,
@@ -100,13 +107,19 @@ def _coco_keypoints(
     return COCO_PERSON if expects and count_keypoints(state) == len(COCO_PERSON) else None
 
 
-def _importer(state: Mapping[str, Tensor], path: str | Path, family: str) -> Importer:
-    importer = find_importer(state, family)
+def _recognise(
+    file: WeightFile, bare: Mapping[str, Tensor], path: str | Path, family: str
+) -> tuple[Importer, Mapping[str, Tensor]]:
+    """Return who knows the weights of ``file``, and these; ``bare`` is without wrappers."""
+    if file.is_pet and family in ("", "pet"):
+        # A model of the user's own may have such names itself.
+        return PetImporter(), bare if has_trunk(bare) else file.state
+    importer = find_importer(bare, family)
     if importer is not None:
-        return importer
-    other = find_importer(state)
+        return importer, bare
+    other = PetImporter() if file.is_pet else find_importer(bare)
     if other is None:
-        keys = list(state)
+        keys = list(file.state)
         more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
         raise ValueError(
             f"{path} is of a kind that Pet does not know, with keys {', '.join(keys[:5])}{more}; "

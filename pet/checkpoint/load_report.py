@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from pet.structures import KeypointLayout
 
+from .output_layers import is_of_classes
+
 #: What training counts along the way, and detections do not depend on; files and models have them
 #: or not.
 COUNTERS = (".num_batches_tracked", ".loss_average")
-#: Last layers of the heads, with outputs for each class.
-_PREDICTORS = (".cls_score.", ".bbox_pred.", ".mask_logits.", ".cls_logits.")
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,7 @@ class Mismatch:
     @property
     def looks_like_class_count(self) -> bool:
         """Whether only the number of outputs differs, as with a predictor of other classes."""
-        return (
-            not self.key.startswith("RPN.")
-            and any(name in self.key for name in _PREDICTORS)
-            and self.file_shape[1:] == self.model_shape[1:]
-        )
+        return is_of_classes(self.key) and self.file_shape[1:] == self.model_shape[1:]
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,7 @@ class LoadReport:
     mismatched: tuple[Mismatch, ...]  # of another shape: left as they were
     class_names: tuple[str, ...]  # the classes that the weights were trained for; or ()
     keypoints: KeypointLayout | None = None  # the points, likewise; or None
+    other_meaning: tuple[str, ...] = ()  # for other classes or keypoints: left as they were
 
     def __str__(self) -> str:
         lines = [f"weights from {self.source} ({self.format}): {group_keys(self.loaded, names=0)}"]
@@ -58,6 +55,9 @@ class LoadReport:
         if self.mismatched:
             lines.append("  of another shape, left at their start:")
             lines += list_mismatches(self.mismatched)
+        if self.other_meaning:
+            names = group_keys(self.other_meaning)
+            lines.append(f"  for other classes or keypoints, left at their start: {names}")
         return "\n".join(lines)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .file_kind import require_file
+
 #: What a pickle may hold besides arrays, lists, tuples and dicts.
 _PLAIN = (str, bytes, bool, int, float, type(None))
 #: numpy's names of the numbers that are read: booleans, integers and floats.
@@ -28,8 +30,7 @@ def read_pickle_file(path: str | Path) -> Any:
     arrays from their bytes. Nothing of such a file is run.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    require_file(path)
     try:
         with open(path, "rb") as file:
             return _Plain()(_Reader(file, encoding="latin1").load())
@@ -38,7 +39,8 @@ def read_pickle_file(path: str | Path) -> Any:
     except _RefusedError as error:
         raise ValueError(
             f"{path} is refused, and nothing of it was run: {error}; only numbers, texts and numpy "
-            "arrays of numbers in lists, tuples and dicts are read"
+            "arrays of numbers in lists, tuples and dicts are read; where it was written, save the "
+            "weights alone, as a dict of arrays"
         ) from None
     except Exception as error:
         # A damaged file fails wherever the damage lies.

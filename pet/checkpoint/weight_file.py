@@ -11,12 +11,15 @@ from torch import Tensor
 
 from pet.structures import KeypointLayout
 
+from .file_kind import read_head
 from .importers import known_formats
 from .pickle_file import read_pickle_file
 from .torch_file import read_torch_file
 
 #: Where a file keeps its state dict, unless it is one itself; "blobs" is Detectron's.
-_WRAPPERS = ("model", "state_dict", "blobs")
+_WRAPPERS = ("model", "state_dict", "model_state_dict", "blobs")
+#: What others put first in a list of classes.
+_BACKGROUND = "__background__"
 #: The number that torch's files before its zip archives begin with, as a pickle writes it.
 _OLD_TORCH_FILE = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -27,6 +30,7 @@ class WeightFile:
 
     state: dict[str, Tensor]
     no_tensors: tuple[str, ...] = ()  # keys beside the weights, of numbers and texts
+    is_pet: bool = False  # a checkpoint of Pet says so
     class_names: tuple[str, ...] = ()  # without the background; a checkpoint of Pet has them
     keypoints: KeypointLayout | None = None  # likewise
     expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; a converted file
@@ -36,13 +40,13 @@ def read_weight_file(path: str | Path) -> WeightFile:
     """Return the weights in ``path``: of ``torch.save``, or of a pickle with numpy arrays.
 
     The content tells the kind of file, not its name. The weights are the dict itself, or what lies
-    under "model", "state_dict" or "blobs". Raises FileNotFoundError, and ValueError where the file
-    is unreadable, asks for other Python objects (nothing of it is run) or holds no weights.
+    under "model", "state_dict", "model_state_dict" or "blobs". Raises FileNotFoundError, and
+    ValueError where the file is unreadable, asks for other Python objects (nothing of it is run) or
+    holds no weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    content = read_pickle_file(path) if _is_pickle(path) else read_torch_file(path)
+    head = read_head(path)
+    content = read_pickle_file(path) if _is_pickle(head) else read_torch_file(path)
     state: Any = content
     extra: Mapping[str, Any] = {}
     if isinstance(content, Mapping):
@@ -60,10 +64,17 @@ def read_weight_file(path: str | Path) -> WeightFile:
     return WeightFile(
         tensors,
         tuple(key for key, value in weights.items() if value is None),
-        tuple(extra.get("class_names") or ()),
+        "pet_version" in extra,
+        _class_names(extra.get("class_names")),
         _keypoint_layout(extra.get("keypoints"), path),
         dict(expects) if isinstance(expects, Mapping) else {},
     )
+
+
+def _class_names(content: Any) -> tuple[str, ...]:
+    """Return the names of label 1 and following that a file gives, or () where it gives none."""
+    names = tuple(content) if _is_list_of(content, str) else ()
+    return names[1:] if names[:1] == (_BACKGROUND,) else names
 
 
 def _keypoint_layout(content: Any, path: Path) -> KeypointLayout | None:
@@ -93,12 +104,10 @@ def _is_list_of(values: Any, kind: Any) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
-def _is_pickle(path: Path) -> bool:
-    """Whether the file is a pickle by itself, and not one of torch's, which begin with one too."""
-    with open(path, "rb") as file:
-        head = file.read(32)
+def _is_pickle(head: bytes) -> bool:
+    """Whether a file is a pickle by itself, and not one of torch's, which begin with one too."""
     if head[:1] == b"\x80":
-        return _OLD_TORCH_FILE not in head
+        return _OLD_TORCH_FILE not in head[:32]
     # Protocols 0 and 1 have no header: a dict, list, mark or name stands first.
     return head[:1] in (b"(", b"}", b"]", b"c")
 

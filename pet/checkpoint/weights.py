@@ -1,7 +1,7 @@
 """Loading weights into a model, with a report of what found its place and what did not."""
 
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode
+from pet.structures import KeypointLayout
 
 from .expectations import contradictions, describe_contradictions
-from .imported import import_weights
+from .file_kind import describe_no_file
+from .imported import ImportedWeights, import_weights
 from .importers import download_url
 from .importers.base import describe_no_place
 from .load_report import (
@@ -23,6 +25,7 @@ from .load_report import (
     some_keys,
     without_counters,
 )
+from .output_layers import of_other_meaning
 
 _logger = logging.getLogger(__name__)
 
@@ -40,32 +43,63 @@ PLACES = (
 
 def load_weights(
     model: nn.Module,
-    path: str | Path,
+    weights: str | Path | ImportedWeights,
     reinit_mismatched: bool = False,
     strict: bool = False,
     cfg: CfgNode | None = None,
+    class_names: Sequence[str] = (),
+    keypoints: KeypointLayout | None = None,
 ) -> LoadReport:
-    """Load the file at ``path`` into ``model``, in place, log the report, and return it.
+    """Load ``weights`` into ``model``, in place, log the report, and return it.
 
-    The file is a checkpoint of Pet, a state dict of Pet, or one that an importer knows. To train
-    from (``strict`` False), the file may hold a part of the model; ``reinit_mismatched`` leaves
-    weights of another shape at their random start. To test (``strict`` True), file and model must
-    agree in every key. Where ``cfg`` is given and says otherwise than the weights need, a warning
-    names the keys.
+    They are a file, or what ``import_weights`` made of it: a checkpoint of Pet, a state dict of
+    Pet, or one that an importer knows. To train from (``strict`` False), they may be a part of the
+    model; ``class_names`` and ``keypoints`` are then those of the data, where they are known.
+    ``reinit_mismatched`` leaves weights of another shape, and layers for other classes or keypoints
+    than these, at their random start; without it the latter are kept, with a warning. To test
+    (``strict`` True), weights and model must agree in every key. Where ``cfg`` is given and says
+    otherwise than the weights need, a warning names the keys.
 
     Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, holds what Pet
     has no place for, or does not fit; the model is then unchanged.
     """
     key = "TEST.WEIGHTS" if strict else "TRAIN.WEIGHTS"
-    require_weights(path, key)
-    weights = import_weights(path)
-    name = weights.format
+    if not isinstance(weights, ImportedWeights):
+        require_weights(weights, key)
+        weights = import_weights(weights)
+    path, name = weights.source, weights.format
     if weights.no_place:
         raise ValueError(f"{path} ({key}, {name}): {describe_no_place(weights.no_place, count=8)}")
     model_state = model.state_dict()
     state = in_model_places(weights.state, model_state)
-    report = compare(model_state, state, str(path), name, weights.class_names, weights.not_needed)
+    report = compare(model_state, state, path, name, weights.class_names, weights.not_needed)
     report = replace(report, keypoints=weights.keypoints)
+    _check_fit(report, weights, model_state, key, reinit_mismatched)
+    others = of_other_meaning(
+        {k: state[k] for k in report.loaded},
+        (weights.class_names, class_names),
+        (_point_names(weights.keypoints), _point_names(keypoints)),
+    )
+    if reinit_mismatched:
+        report = _without(report, [key for other in others for key in other.keys])
+    copy_into(model, {k: state[k] for k in report.loaded})
+    _logger.info("%s", report)
+    for other in () if reinit_mismatched else others:
+        _logger.warning("%s", other.describe(path, group_keys(other.keys, names=0)))
+    if cfg is not None and (differing := contradictions(weights.expects, cfg, report.loaded)):
+        _logger.warning("%s", describe_contradictions(f"{path} ({name})", differing))
+    return report
+
+
+def _check_fit(
+    report: LoadReport,
+    weights: ImportedWeights,
+    model_state: Mapping[str, Tensor],
+    key: str,
+    reinit_mismatched: bool,
+) -> None:
+    """Raise ValueError, saying what would do, where the weights are not for the model."""
+    path, name, strict = report.source, report.format, key == "TEST.WEIGHTS"
     if not report.loaded and not report.mismatched:
         raise ValueError(
             f"nothing in {path} ({key}) is in the model: the file ({name}) has "
@@ -82,11 +116,19 @@ def load_weights(
             f"the blocks of the trunk lack what {path} ({key}, {name}) has in them: "
             f"{some_keys(foreign)}; give the MODEL.CONV_BODY that the weights are for"
         )
-    copy_into(model, {k: state[k] for k in report.loaded})
-    _logger.info("%s", report)
-    if cfg is not None and (differing := contradictions(weights.expects, cfg, report.loaded)):
-        _logger.warning("%s", describe_contradictions(f"{path} ({name})", differing))
-    return report
+
+
+def _point_names(layout: KeypointLayout | None) -> tuple[str, ...]:
+    return layout.names if layout else ()
+
+
+def _without(report: LoadReport, keys: Container[str]) -> LoadReport:
+    """Return ``report`` where the weights ``keys`` are not loaded, as they mean something else."""
+    return replace(
+        report,
+        loaded=tuple(key for key in report.loaded if key not in keys),
+        other_meaning=tuple(key for key in report.loaded if key in keys),
+    )
 
 
 def in_model_places(state: Mapping[str, Tensor], model_keys: Container[str]) -> dict[str, Tensor]:
@@ -155,7 +197,7 @@ def require_weights(path: str | Path, key: str) -> None:
         advice += 'give another file, or TRAIN.WEIGHTS "" for random weights'
     else:
         advice += "train first, or give the file of a trained model"
-    raise FileNotFoundError(f"there is no file {path} ({key}); {advice}")
+    raise FileNotFoundError(f"{describe_no_file(path)} ({key}); {advice}")
 
 
 def _parts_of_blocks(report: LoadReport) -> list[str]:

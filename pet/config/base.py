@@ -141,8 +141,10 @@ def _add_train_keys(node: CfgNode) -> None:
     # Weights to start from: ImageNet weights of the trunk (torchvision's, Detectron2's, Caffe2's),
     # a published detector, or a checkpoint of Pet. Empty: random weights.
     node.TRAIN.WEIGHTS = ""
-    # Whether a weight of another shape in TRAIN.WEIGHTS (a head for other classes) is left at its
-    # random start and reported. False makes it an error.
+    # Whether weights in TRAIN.WEIGHTS that are for other classes or keypoints are left at their
+    # random start and reported: those of another shape, and where the file names its classes or
+    # keypoints otherwise than the data, those of the layers that predict them. False makes another
+    # shape an error, and keeps layers for other names, with a warning.
     node.TRAIN.REINIT_MISMATCHED = False
     # Names of the data sets trained on, joined.
     node.TRAIN.DATASETS = ()

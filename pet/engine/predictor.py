@@ -7,7 +7,12 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from pet.checkpoint.imported import count_classes, count_keypoints, import_weights
+from pet.checkpoint.imported import (
+    ImportedWeights,
+    count_classes,
+    count_keypoints,
+    import_weights,
+)
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.data.build import build_image_reader, make_test_batch
@@ -45,16 +50,18 @@ class Predictor:
         self.cfg.defrost()
         file = _find_weights(self.cfg, weights)
         self.cfg.TEST.WEIGHTS = str(file)
+        require_weights(file, "TEST.WEIGHTS")
+        imported = import_weights(file)
         if self.cfg.MODEL.RPN_ONLY:
             self.cfg.MODEL.NUM_CLASSES = 2  # an object, whatever its class, and the background
         elif self.cfg.MODEL.NUM_CLASSES == -1:
-            self.cfg.MODEL.NUM_CLASSES = _count_classes(file, self.cfg)
+            self.cfg.MODEL.NUM_CLASSES = _num_classes(imported, self.cfg)
         if self.cfg.MODEL.KEYPOINT_ON and self.cfg.KRCNN.NUM_KEYPOINTS == -1:
-            self.cfg.KRCNN.NUM_KEYPOINTS = _count_keypoints(file)
+            self.cfg.KRCNN.NUM_KEYPOINTS = _num_keypoints(imported)
         freeze(self.cfg)
         self.device = resolve_device(self.cfg.DEVICE)
         model = build_model(self.device, self.cfg)
-        report = load_weights(model, file, strict=True, cfg=self.cfg)
+        report = load_weights(model, imported, strict=True, cfg=self.cfg)
         prepare_for_inference(model.eval(), self.cfg.TEST.PRECISION)
         self.model = with_augmentation(model, self.cfg, report.keypoints).eval()
         self.keypoint_layout = report.keypoints
@@ -133,25 +140,33 @@ def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
     return file
 
 
-def _count_classes(file: Path, cfg: CfgNode) -> int:
-    """Return the number of classes, with the background, that the weights in ``file`` are for."""
-    require_weights(file, "TEST.WEIGHTS")
-    count = count_classes(import_weights(file).state, cfg.RETINANET.BACKGROUND_OUTPUT)
+def _num_classes(weights: ImportedWeights, cfg: CfgNode) -> int:
+    """Return the number of classes, with the background, that ``weights`` are for.
+
+    A file that names them has them all: a model of the user's own may have no layer that is known
+    to score classes.
+    """
+    if weights.class_names:
+        return len(weights.class_names) + 1
+    count = count_classes(weights.state, cfg.RETINANET.BACKGROUND_OUTPUT)
     if count is None:
         raise ValueError(
-            f"{file} (TEST.WEIGHTS) does not say how many classes it is for, as it has no layer "
-            "that scores classes; give the weights of a trained detector"
+            f"{weights.source} (TEST.WEIGHTS) does not say how many classes it is for, as it has "
+            "no names of classes and no layer that scores them; give the weights of a trained "
+            "detector, or MODEL.NUM_CLASSES, with the background"
         )
     return count
 
 
-def _count_keypoints(file: Path) -> int:
-    """Return the number of points that the weights in ``file`` are for."""
-    require_weights(file, "TEST.WEIGHTS")
-    count = count_keypoints(import_weights(file).state)
+def _num_keypoints(weights: ImportedWeights) -> int:
+    """Return the number of points that ``weights`` are for, by their names or else by a count."""
+    if weights.keypoints is not None:
+        return len(weights.keypoints.names)
+    count = count_keypoints(weights.state)
     if count is None:
         raise ValueError(
-            f"{file} (TEST.WEIGHTS) has no keypoint branch, which MODEL.KEYPOINT_ON asks for"
+            f"{weights.source} (TEST.WEIGHTS) has no keypoint branch, which MODEL.KEYPOINT_ON asks "
+            "for"
         )
     return count
 

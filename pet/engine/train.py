@@ -128,7 +128,14 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     if cfg.TRAIN.AUTO_RESUME:
         checkpointer.resume(model, optimizer, scheduler)
     if not resumes and cfg.TRAIN.WEIGHTS:
-        load_weights(model, cfg.TRAIN.WEIGHTS, cfg.TRAIN.REINIT_MISMATCHED, cfg=cfg)
+        load_weights(
+            model,
+            cfg.TRAIN.WEIGHTS,
+            cfg.TRAIN.REINIT_MISMATCHED,
+            cfg=cfg,
+            class_names=datasets.class_names,
+            keypoints=datasets.keypoint_layout,
+        )
     if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
         logging_rank(
             f"{folder} already holds a run of {scheduler.iteration} iterations; for a new one give "

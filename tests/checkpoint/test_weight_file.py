@@ -47,7 +47,7 @@ def test_pickles(tmp_path, name, protocol):
     assert equal(read_weight_file(tmp_path / name).state)
 
 
-@pytest.mark.parametrize("wrapper", ["model", "state_dict", "blobs"])
+@pytest.mark.parametrize("wrapper", ["model", "state_dict", "model_state_dict", "blobs"])
 def test_wrappers(tmp_path, wrapper):
     arrays = {key: value.numpy() for key, value in STATE.items()}
     content = {wrapper: arrays, "__author__": "someone", "matching_heuristics": True}
@@ -168,3 +168,19 @@ def test_truncated_files(tmp_path, kept):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         read_weight_file(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["cat", "dog"], ("cat", "dog")),
+        (("__background__", "cat"), ("cat",)),
+        ("cat", ()),
+        ({"cat": 1}, ()),
+        ([1, 2], ()),
+        (None, ()),
+    ],
+)
+def test_names_of_classes(tmp_path, written, read):
+    torch.save({"model": STATE, "class_names": written}, tmp_path / "w.pth")
+    assert read_weight_file(tmp_path / "w.pth").class_names == read

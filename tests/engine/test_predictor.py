@@ -4,15 +4,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from pet.checkpoint.checkpointer import build_checkpointer
 from pet.config import cfg as global_cfg
 from pet.config import default_cfg
 from pet.data.build import build_dataset, make_test_data_loader
 from pet.engine.inference import detect
 from pet.engine.predictor import Predictor
 from pet.evaluation.results import image_results
+from pet.modeling import registry
 from pet.modeling.build import build_model
-from pet.structures import Detections
+from pet.solver.lr_scheduler import build_lr_scheduler
+from pet.solver.optimizer import make_optimizer, parameter_groups
+from pet.structures import Detections, KeypointLayout
 from pet.utils.opencv import cv2
 from tests.engine.saved_run import picture, save_run
 from tests.engine.tiny_run import draw_few_shapes, tiny_cfg
@@ -208,8 +213,25 @@ def test_weights_that_do_not_fit_are_refused(config, tmp_path):
     with pytest.raises(ValueError, match="not of this model"):
         Predictor.from_config(config, opts=["MODEL.MASK_ON", False])
     torch.save({"Conv_Body.conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "trunk.pth")
-    with pytest.raises(ValueError, match=r"trunk\.pth .*does not say how many classes"):
+    with pytest.raises(ValueError, match=r"trunk\.pth .*does not say how many classes.*MODEL\.NUM"):
         Predictor.from_config(config, tmp_path / "trunk.pth")
+
+
+def test_the_file_is_read_once(monkeypatch, config, tmp_path):
+    layout = KeypointLayout(("left_eye", "right_eye", "tail"))
+    cfg = keypoint_cfg(tmp_path, KRCNN__NUM_KEYPOINTS=3, MODEL__NUM_CLASSES=4)
+    save_checkpoint(build_model(cfg=cfg), cfg, NAMES, layout)
+    reads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **b: reads.append(a[0]) or load(*a, **b))
+    Predictor.from_config(config)
+    assert [path.name for path in reads] == ["model_latest.pth"]
+    reads.clear()
+    predictor = Predictor(keypoint_cfg(tmp_path))
+    assert [path.name for path in reads] == ["model_latest.pth"]
+    assert predictor.class_names == NAMES
+    assert predictor.keypoint_layout == layout
+    assert predictor.cfg.KRCNN.NUM_KEYPOINTS == 3
 
 
 def test_contradictions_in_the_config_are_found(config):
@@ -255,6 +277,44 @@ def test_what_is_no_image_file_is_named(predictor, tmp_path):
 
 
 # Other models ------------------------------------------------------------------------------------
+
+
+def save_checkpoint(model, cfg, names, layout=None):
+    """Save ``model`` as a run of ``cfg`` would have done."""
+    optimizer = make_optimizer("SGD", parameter_groups(model, 0.0, 0.0, 0.0, 1.0), 0.1)
+    checkpointer = build_checkpointer(names, cfg, layout)
+    checkpointer.save(model, optimizer, build_lr_scheduler(optimizer, cfg))
+
+
+def keypoint_cfg(folder, **changes):
+    options = {"MODEL__KEYPOINT_ON": True, "KRCNN__NUM_CONVS": 1, "KRCNN__CONV_DIM": 8}
+    return tiny_cfg(folder, **{**options, **changes})
+
+
+class OfMyOwn(nn.Module):
+    """A model whose layers nobody knows."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.model = nn.ModuleDict({"scorer": nn.Linear(2, cfg.MODEL.NUM_CLASSES)})
+        if cfg.MODEL.KEYPOINT_ON:
+            self.model["points"] = nn.Linear(2, cfg.KRCNN.NUM_KEYPOINTS)
+
+
+@pytest.mark.parametrize("keypoints", [True, False])
+def test_the_classes_of_a_model_of_ones_own_are_those_that_its_file_names(
+    monkeypatch, tmp_path, keypoints
+):
+    monkeypatch.setitem(registry.MODELS._parts, "mine", OfMyOwn)
+    changes = {"MODEL__TYPE": "mine", "MODEL__KEYPOINT_ON": keypoints}
+    cfg = tiny_cfg(tmp_path, MODEL__NUM_CLASSES=4, KRCNN__NUM_KEYPOINTS=2, **changes)
+    layout = KeypointLayout(("head", "tail")) if keypoints else None
+    save_checkpoint(OfMyOwn(cfg), cfg, NAMES, layout)
+    predictor = Predictor(tiny_cfg(tmp_path, **changes))
+    assert predictor.class_names == NAMES
+    assert predictor.cfg.MODEL.NUM_CLASSES == 4 == len(predictor.model.model["scorer"].bias)
+    if keypoints:
+        assert predictor.cfg.KRCNN.NUM_KEYPOINTS == 2 == len(predictor.model.model["points"].bias)
 
 
 def save_untrained(folder, **changes):

@@ -15,10 +15,10 @@ from .timm import EfficientNetLiteImporter, TimmImporter
 from .torchvision import TorchvisionDetectorImporter, TorchvisionResNetImporter
 from .torchvision_retinanet import TorchvisionRetinaNetImporter
 
-#: Pet's own files come before those of the original Pet, which look much the same, and RetinaNet
-#: before the other detectors of its family.
+#: RetinaNet comes before the other detectors of its family. Pet's own files are told by one name,
+#: which a file of another kind may have by accident: they come behind those, and before the files
+#: of the original Pet, which look much the same.
 IMPORTERS: tuple[Importer, ...] = (
-    PetImporter(),
     TorchvisionResNetImporter(),
     TorchvisionRetinaNetImporter(),
     TorchvisionDetectorImporter(),
@@ -28,6 +28,7 @@ IMPORTERS: tuple[Importer, ...] = (
     Caffe2Importer(),
     TimmImporter(),
     EfficientNetLiteImporter(),
+    PetImporter(),
     PetLegacyImporter(),
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from .base import Converted
+from .pet_legacy import has_original_names
 
 
 class PetImporter:
@@ -14,9 +15,14 @@ class PetImporter:
     family = "pet"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a trunk under Pet's name."""
-        return any(key.startswith("Conv_Body.") for key in state)
+        """Whether ``state`` has a trunk under Pet's name, and nothing that the original Pet had."""
+        return has_trunk(state) and not has_original_names(state)
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return ``state`` as it is."""
         return Converted(dict(state))
+
+
+def has_trunk(state: Mapping[str, Tensor]) -> bool:
+    """Whether ``state`` has weights under the name that a trunk has in every model of Pet."""
+    return any(key.startswith("Conv_Body.") for key in state)

@@ -1,12 +1,16 @@
 """Checkpoints of the original Pet, as far as their keys are known.
 
 Known are the names that Pet has kept: the parts ``Conv_Body``, ``Conv_Body_FPN``, ``RPN``,
-``Fast_RCNN`` and ``Mask_RCNN``, and in the trunk those of torchvision's ResNet; further that
-``DataParallel`` puts ``module.`` in front, and that background has index 0, as it has today. Not
-known are the names inside the other parts, wherever they differ from today's: such keys are
-listed, and the file is refused. No such file was at hand when this was written.
+``Fast_RCNN`` and ``Mask_RCNN``, and in the trunk those of torchvision's ResNet; further that the
+background has index 0, as it has today. Not known are the names inside the other parts, wherever
+they differ from today's: such keys are listed, and the file is refused. No such file was at hand
+when this was written.
+
+A few names that only the original Pet has tell its files from today's. A file without them is taken
+for today's, which needs nothing of the config, unless the user says otherwise.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +19,9 @@ from torch import Tensor
 
 from .base import TRUNK_LAYER, Converted, Rule, by_rules, rename
 
-_WRAPPER = "module."
+#: Names of the original Pet where today's are others, and a user's own parts have none: the one
+#: convolution of its RPN, and the two halves of each branch.
+_ORIGINAL = re.compile(r"RPN\.head\.conv\.(?:weight|bias)|\w+_RCNN\.(?:Head|Output)\..+")
 #: What the original Pet took over from Detectron; its configs could choose otherwise.
 _EXPECTS: Mapping[str, Any] = {
     "INPUT.CHANNEL_ORDER": "BGR",
@@ -43,11 +49,14 @@ class PetLegacyImporter:
     family = "pet-legacy"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a trunk under Pet's name, wrapped or not."""
-        return any(key.removeprefix(_WRAPPER).startswith("Conv_Body.") for key in state)
+        """Whether ``state`` has a trunk under Pet's name."""
+        return any(key.startswith("Conv_Body.") for key in state)
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
         """Return what ``state`` has under today's names."""
-        pet_key = by_rules(_RULES)
-        converted = rename(state, lambda key: pet_key(key.removeprefix(_WRAPPER)))
-        return replace(converted, expects=_EXPECTS)
+        return replace(rename(state, by_rules(_RULES)), expects=_EXPECTS)
+
+
+def has_original_names(state: Mapping[str, Tensor]) -> bool:
+    """Whether ``state`` has a name that only the original Pet has."""
+    return any(map(_ORIGINAL.fullmatch, state))
