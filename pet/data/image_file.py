@@ -15,6 +15,7 @@ import numpy as np
 from pet.data.image_header import (
     JPEG_END,
     JPEG_START,
+    MAX_STEPS,
     PNG_START,
     ImageHeader,
     parse_header,
@@ -243,7 +244,9 @@ def _is_truncated(data: bytes) -> bool:
         return False
     # Segments before the scan are stepped over: a thumbnail inside one has an end mark of its own.
     place = len(JPEG_START)
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
+    for _ in range(MAX_STEPS):
+        if data[place : place + 1] != b"\xff" or data[place + 1 : place + 2] == b"\xda":
+            break
         if data[place + 1 : place + 2] == b"\xff":
             place += 1  # any number of these bytes may stand before a mark
         else:

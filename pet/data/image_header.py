@@ -19,7 +19,7 @@ _JPEG2000_START = b"\xff\x4f\xff\x51"  # of the code stream, which may lie in a 
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 0x100, 0x101, 0x102, 0x112
 _TYPES = {1: "B", 3: "H", 4: "I"}
 _MAX_TAGS = 4096  # a damaged file may speak of 2 ** 64
-_MAX_STEPS = 2**16  # from part to part of a file, which a damaged one may have millions of
+MAX_STEPS = 2**16  # from part to part of a file, which a damaged one may have millions of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _parse_jpeg(file: BinaryIO) -> ImageHeader:
 def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
     """Yield the mark, place and length of each segment before the scan."""
     place = len(JPEG_START)
-    for _ in range(_MAX_STEPS):
+    for _ in range(MAX_STEPS):
         start = _at(file, place, 4)
         if len(start) < 4 or start[:2] in (_JPEG_SCAN, JPEG_END):
             return
@@ -127,7 +127,7 @@ def _parse_png(file: BinaryIO) -> ImageHeader:
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind, place and length of each chunk behind the first."""
     place = 33
-    for _ in range(_MAX_STEPS):
+    for _ in range(MAX_STEPS):
         start = _at(file, place, 8)
         if len(start) < 8:
             return
@@ -163,7 +163,7 @@ def _parse_webp(file: BinaryIO) -> ImageHeader:
 def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind, place and length of each chunk."""
     place = 12
-    for _ in range(_MAX_STEPS):
+    for _ in range(MAX_STEPS):
         start = _at(file, place, 8)
         if len(start) < 8:
             return

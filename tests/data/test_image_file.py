@@ -103,6 +103,15 @@ def test_fill_bytes_before_a_mark_are_fine(tmp_path):
     assert read_header(path) == ImageHeader(60, 40)
 
 
+def test_a_jpeg_of_fill_bytes_takes_no_time(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8" + b"\xff" * 10**8)
+    started = time.process_time()
+    with pytest.raises(ValueError, match="cut off"):
+        read_image(tmp_path / "a.jpg")
+    assert read_header(tmp_path / "a.jpg") is None
+    assert time.process_time() - started < 5
+
+
 def test_bytes_behind_the_end_are_fine(tmp_path):
     path = _file(tmp_path, "a.jpg")
     path.write_bytes(path.read_bytes() + b"trailing")
