@@ -10,16 +10,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What each package of pet may import from pet, besides itself. Rows go down: a package imports
 # only from rows above it, and the packages of one row do not know each other.
-_FOUNDATION = {"config", "utils", "ops", "structures", "layers"}
+_FOUNDATION = {"config", "utils", "ops", "structures", "layers", "annotations"}
 MAY_IMPORT = {
     "config": set(),
     "utils": {"config"},
     "ops": set(),
     "structures": {"ops", "utils"},
     "layers": {"ops", "structures", "utils"},
+    "annotations": {"structures", "utils"},
     "data": _FOUNDATION - {"layers"},
-    "modeling": _FOUNDATION,
-    "solver": _FOUNDATION,
+    "modeling": _FOUNDATION - {"annotations"},
+    "solver": _FOUNDATION - {"annotations"},
     "evaluation": _FOUNDATION,
     "visualization": _FOUNDATION,
     "checkpoint": _FOUNDATION | {"data", "modeling", "solver", "evaluation", "visualization"},

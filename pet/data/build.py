@@ -1,6 +1,9 @@
 """From the config to data sets and loaders: the one place of this package that reads ``cfg``."""
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,7 +51,8 @@ _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
 def build_image_reader(cfg: CfgNode = cfg) -> ImageReader:
     """Return what reads the pictures, as ``INPUT`` says."""
-    return ImageReader(cfg.INPUT.ORIENTATION, cfg.INPUT.MAX_PIXELS, cfg.INPUT.BIT_DEPTH)
+    most = cfg.INPUT.MAX_PIXELS or sys.maxsize
+    return ImageReader(cfg.INPUT.ORIENTATION, most, cfg.INPUT.BIT_DEPTH)
 
 
 def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
@@ -72,17 +76,22 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
     keypoints = None
     if cfg.MODEL.KEYPOINT_ON:
         keypoints = KeypointOptions(cfg.KRCNN.PIXEL_SHIFT, cfg.KRCNN.MIN_KEYPOINTS_PER_IMAGE)
-    return DATASET_TYPES[files.type](
+    dataset = DATASET_TYPES[files.type](
         name,
         files.images,
         files.annotations,
         is_train=is_train,
-        with_masks=is_train and cfg.MODEL.MASK_ON,
+        with_masks=cfg.MODEL.MASK_ON,
         filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
         max_images=files.max_images,
         class_labels=cfg.MODEL.CLASS_LABELS,
         keypoints=keypoints,
+        reader=build_image_reader(cfg),
+        cache=Path(cfg.CKPT, "cache") if cfg.CKPT else None,
     )
+    if isinstance(dataset, CocoDataset):
+        dataset.check_pictures()
+    return dataset
 
 
 def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
@@ -160,9 +169,13 @@ class TestItems(torch_data.Dataset[TestItem]):
         self._dataset, self._transforms = dataset, tuple(transforms)
 
     def __getitem__(self, index: int) -> TestItem:
-        """Return image ``index``, transformed."""
+        """Return image ``index``, transformed; black, with an error, where it cannot be read."""
         rng = np.random.default_rng(0)
-        sample = self._dataset.read(index)
+        try:
+            sample = self._dataset.read(index)
+        except (OSError, ValueError) as error:
+            info = replace(self._dataset.info(index), error=str(error))
+            sample = replace(bare_sample(np.zeros((32, 32, 3), np.uint8)), info=info)
         for transform in self._transforms:
             sample = transform(sample, rng)
         return sample.batch_image, sample.info

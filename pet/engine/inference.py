@@ -1,7 +1,8 @@
 """Testing: detections of a whole data set, in one process or several, and their score."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pet.annotations import Annotations, read_annotations
+from pet.checkpoint.imported import ImportedWeights, import_weights
 from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg
 from pet.data.build import (
@@ -17,26 +20,31 @@ from pet.data.build import (
     resolve_num_classes,
     resolve_num_keypoints,
 )
-from pet.data.datasets import Dataset
-from pet.data.image_file import read_image
+from pet.data.datasets import CocoDataset, Dataset
 from pet.engine.augmentation import with_augmentation
+from pet.engine.class_match import ClassMatch, match_classes
 from pet.engine.launch import spawn
 from pet.engine.logger import logging_rank, setup_logging
 from pet.engine.progress import show_progress
 from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
+from pet.engine.vis_pictures import VisPictures
 from pet.evaluation.coco import IOU_TYPES, evaluate_coco, write_metrics
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
-from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
+from pet.evaluation.results import (
+    ImageResults,
+    image_results,
+    merge_shards,
+    unread_images,
+    write_shard,
+)
 from pet.layers.fold import prepare_for_inference
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
-from pet.structures.labels import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.behind import map_behind
 from pet.utils.env import cpu_count, describe_env
 from pet.utils.precision import autocast
-from pet.visualization.draw import draw_detections, save_picture
 
 _logger = logging.getLogger(__name__)
 
@@ -45,16 +53,18 @@ _logger = logging.getLogger(__name__)
 def detect(
     model: nn.Module, loader: DataLoader, device: torch.device, precision: str = "float32"
 ) -> Iterator[tuple[ImageInfo, Detections]]:
-    """Yield each image of ``loader`` with its detections, in pixels of the image as stored.
+    """Yield each image of ``loader`` with its detections, in pixels of the image as read.
 
-    ``precision`` as in ``TEST.PRECISION``.
+    ``precision`` as in ``TEST.PRECISION``. The ``error`` of an image's info says that its picture
+    could not be read; there are no detections then.
     """
     model.eval()
     for images, infos in loader:
         with autocast(device, precision):
             detections = model(images.to(device, non_blocking=True))
         for info, per_image in zip(infos, detections, strict=True):
-            yield info, per_image.to("cpu").resized((info.height, info.width))
+            found = per_image.to("cpu").resized((info.height, info.width))
+            yield info, found[:0] if info.error else found
 
 
 def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
@@ -66,19 +76,19 @@ def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
     """
     device = join_processes(cfg.DEVICE)
     setup_logging(Path(cfg.CKPT))
-    _check_input(cfg)
+    job = _prepare(cfg)
     launched = comm.is_distributed()
     world_size = comm.get_world_size() if launched else nproc or _processes_for(cfg.DEVICE, device)
     logging_rank(f"{describe_env()}\ntesting on {device.type}, {world_size} process(es)")
     if launched:
-        _test_part(comm.get_rank(), world_size, cfg, device)
+        _test_part(comm.get_rank(), world_size, cfg, device, job)
         comm.synchronize()
     elif world_size > 1:
         spawn(_test_spawned, world_size, (cfg, device), threads=cpu_count())
     else:
-        _test_part(0, 1, cfg, device)
+        _test_part(0, 1, cfg, device, job)
     if comm.is_main_process():
-        _score(cfg, world_size)
+        _score(cfg, world_size, job)
     comm.synchronize()
 
 
@@ -87,28 +97,93 @@ def _processes_for(name: str, device: torch.device) -> int:
     return torch.cuda.device_count() if device.type == "cuda" and ":" not in name else 1
 
 
-def _check_input(cfg: CfgNode) -> None:
-    """Find what is missing before any model is built, and draw or open the data once."""
+@dataclass(frozen=True)
+class _TestSet:
+    """A data set to test on, and what the labels of the weights mean in it."""
+
+    name: str
+    data: Dataset
+    match: ClassMatch
+    truth: Annotations  # by which it is scored
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is tested, on what: each file of it is read once."""
+
+    weights: ImportedWeights
+    sets: tuple[_TestSet, ...]
+
+
+def _prepare(cfg: CfgNode) -> _Job:
+    """Read weights and data; find what is missing or does not fit before any model is built."""
     if not cfg.TEST.DATASETS:
         raise ValueError("TEST.DATASETS names no data set to test on, such as coco_2017_val")
-    weights = _weights_file(cfg)
+    file = _weights_file(cfg)
     if cfg.TEST.WEIGHTS:
-        require_weights(weights, "TEST.WEIGHTS")
-    elif not weights.is_file():
+        require_weights(file, "TEST.WEIGHTS")
+    elif not file.is_file():
         raise FileNotFoundError(
-            f"there are no weights to test: {weights} does not exist; train first with "
+            f"there are no weights to test: {file} does not exist; train first with "
             "tools/rcnn/train_net.py and the same config, or give TEST.WEIGHTS"
         )
-    counts, points = {}, {}
-    for name in cfg.TEST.DATASETS:
-        dataset = build_dataset((name,), is_train=False, cfg=cfg)
-        counts[name] = resolve_num_classes(dataset, cfg)
-        if dataset.keypoint_layout is not None:
-            points[name] = resolve_num_keypoints(dataset, cfg)
-    set_num_classes(cfg, _same(counts, "classes"))
+    weights = import_weights(file)
+    sets = tuple(_test_set(name, weights, cfg) for name in cfg.TEST.DATASETS)
+    if weights.class_names and not cfg.MODEL.RPN_ONLY:
+        count = len(weights.class_names) + 1
+        if cfg.MODEL.NUM_CLASSES not in (-1, count):
+            raise ValueError(
+                f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {file} is for "
+                f"{count - 1} classes, {count} with the background; give {count}, or -1 to take it "
+                "from the weights"
+            )
+    else:
+        counts = {each.name: resolve_num_classes(each.data, cfg) for each in sets}
+        count = _same(counts, "classes")
+    set_num_classes(cfg, count)
+    points = {
+        each.name: resolve_num_keypoints(each.data, cfg)
+        for each in sets
+        if each.data.keypoint_layout is not None
+    }
     if points:
         set_num_keypoints(cfg, _same(points, "keypoints"))
         check_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
+    return _Job(weights, sets)
+
+
+def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
+    """Read data set ``name``, and match its classes with those of ``weights``."""
+    data = build_dataset((name,), is_train=False, cfg=cfg)
+    trained = () if cfg.MODEL.RPN_ONLY else weights.class_names
+    match = match_classes(trained, name, data.class_names, data.category_ids)
+    if match.note and comm.is_main_process():
+        _logger.warning("%s", match.note)
+    if isinstance(data, CocoDataset):
+        truth = data.annotations
+    else:
+        truth = read_annotations(data.annotation_file)
+    _warn_of_crowded_images(truth, data, cfg)
+    return _TestSet(name, data, match, truth)
+
+
+def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
+    """Warn where images have more objects than the model may find in one."""
+    family = "RETINANET" if cfg.MODEL.RETINANET_ON else "FAST_RCNN"
+    most = cfg[family].DETECTIONS_PER_IMG
+    counts = truth.objects_per_image()[truth.places(data.image_ids)]
+    if not cfg.MODEL.RPN_ONLY and counts.size and counts.max() > most:
+        _logger.warning(
+            "%d images of %s have more than %d objects, the most image %d with %d, but %s."
+            "DETECTIONS_PER_IMG lets at most %d be found in an image",
+            (counts > most).sum(),
+            data.name,
+            most,
+            data.image_ids[counts.argmax()],
+            counts.max(),
+            family,
+            most,
+        )
 
 
 def _same(counts: Mapping[str, int], what: str) -> int:
@@ -122,38 +197,39 @@ def _weights_file(cfg: CfgNode) -> Path:
     return Path(cfg.TEST.WEIGHTS or Path(cfg.CKPT) / "model_latest.pth")
 
 
-def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -> None:
+def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device, job: _Job) -> None:
     """Write the results of this process's part of every data set."""
     if device.type == "cpu":
         # Sums are split over the threads: with as many in every process, the last digit is the
         # same however many processes there are.
         torch.set_num_threads(cpu_count())
     model = build_model(device, cfg)
-    report = load_weights(model, _weights_file(cfg), strict=True, cfg=cfg)
+    load_weights(model, job.weights, strict=True, cfg=cfg)
     prepare_for_inference(model.eval(), cfg.TEST.PRECISION)
-    for name in cfg.TEST.DATASETS:
-        dataset = build_dataset((name,), is_train=False, cfg=cfg)
-        _warn_of_other_classes(report.class_names, dataset)
-        loader = make_test_data_loader(dataset, rank, world_size, cfg=cfg)
-        detector = with_augmentation(model, cfg, dataset.keypoint_layout)
+    for tested in job.sets:
+        data = tested.data
+        loader = make_test_data_loader(data, rank, world_size, cfg=cfg)
+        detector = with_augmentation(model, cfg, data.keypoint_layout)
         found: Iterable[tuple[ImageInfo, Detections]] = detect(
             detector, loader, device, cfg.TEST.PRECISION
         )
         if rank == 0:
-            share = -(-len(dataset) // world_size)
-            found = show_progress(found, f"testing on {name}", share, "images")
-        results = _results(found, dataset, cfg, name)
-        write_shard(_shard(_folder(cfg, name), rank, world_size), results)
+            share = -(-len(data) // world_size)
+            found = show_progress(found, f"testing on {tested.name}", share, "images")
+        results = _results(found, tested, cfg)
+        write_shard(_shard(_folder(cfg, tested.name), rank, world_size), results)
 
 
 def _test_spawned(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -> None:
     """Do the part of a process that Pet started itself."""
+    setup_logging(rank=1)  # what is to be said of the input, the first process has said
+    job = _prepare(cfg)
     setup_logging(rank=rank)
     if device.type == "cuda":
         device = _device_of(rank, device)
         # Otherwise the loader, which pins memory, would take up room on the first GPU as well.
         torch.cuda.set_device(device)
-    _test_part(rank, world_size, cfg, device)
+    _test_part(rank, world_size, cfg, device, job)
 
 
 def _device_of(rank: int, device: torch.device) -> torch.device:
@@ -164,74 +240,64 @@ def _device_of(rank: int, device: torch.device) -> torch.device:
 
 
 def _results(
-    found: Iterable[tuple[ImageInfo, Detections]],
-    dataset: Dataset,
-    cfg: CfgNode,
-    name: str,
+    found: Iterable[tuple[ImageInfo, Detections]], tested: _TestSet, cfg: CfgNode
 ) -> Iterator[ImageResults]:
     """Turn detections into records, drawing those that ``VIS`` asks for."""
-    drawn = set(dataset.image_ids[: cfg.VIS.MAX_IMAGES or None]) if cfg.VIS.ENABLED else set()
+    pictures = None
+    if cfg.VIS.ENABLED:
+        pictures = VisPictures(tested.data, tested.match.class_names, cfg)
 
     def draw_and_record(pair: tuple[ImageInfo, Detections]) -> ImageResults:
         info, detections = pair
-        if info.image_id in drawn:
-            _draw(info, detections, dataset, cfg, name)
-        return image_results(info.image_id, detections, dataset.category_ids, cfg.KRCNN.PIXEL_SHIFT)
+        if info.error:
+            return ImageResults(info.image_id, {}, info.error)
+        if pictures is not None:
+            pictures.draw(info, detections)
+        shift = cfg.KRCNN.PIXEL_SHIFT
+        return image_results(info.image_id, detections, tested.match.category_ids, shift)
 
     return map_behind(draw_and_record, found)
 
 
-def _draw(
-    info: ImageInfo, detections: Detections, dataset: Dataset, cfg: CfgNode, name: str
-) -> None:
-    path = Path(cfg.CKPT, "vis", name, f"{Path(info.file).stem}.jpg")
-    names = ("object",) if cfg.MODEL.RPN_ONLY else dataset.class_names
-    image, layout = read_image(info.file), dataset.keypoint_layout
-    picture = draw_detections(image, detections, names, cfg.VIS.VIS_TH, layout)
-    save_picture(path, picture)
-
-
-def _score(cfg: CfgNode, world_size: int) -> None:
+def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
     """Merge the parts, evaluate each data set and say where everything is."""
-    for name in cfg.TEST.DATASETS:
-        dataset = build_dataset((name,), is_train=False, cfg=cfg)
-        folder = _folder(cfg, name)
+    troubles = []
+    for tested in job.sets:
+        name, folder = tested.name, _folder(cfg, tested.name)
         shards = [_shard(folder, rank, world_size) for rank in range(world_size)]
         present = (True, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON)
         kinds = [kind for kind, on in zip(IOU_TYPES, present, strict=True) if on]
-        files = merge_shards(shards, folder, dataset.image_ids, kinds)
+        files = merge_shards(shards, folder, tested.data.image_ids, kinds)
+        errors = list(unread_images(shards).values())
         for shard in shards:
             shard.unlink()
-        write_metrics(folder / "metrics.json", _evaluate(dataset, files, cfg))
+        if errors:
+            (folder / "metrics.json").unlink(missing_ok=True)  # an earlier test's
+            troubles.append(
+                f"{len(errors)} of {len(tested.data)} pictures of {name} could not be read, so "
+                f"that it is not scored; the results of the others are in {folder}: "
+                f"{'; '.join(errors[:3])}{' ...' if len(errors) > 3 else ''}"
+            )
+        elif tested.truth.has_annotations:
+            write_metrics(folder / "metrics.json", _evaluate(tested, files, cfg))
+        else:
+            (folder / "metrics.json").unlink(missing_ok=True)
+            logging_rank(f"{tested.truth.file} has no annotations, so that {name} is not scored")
         logging_rank(f"results of {name} are in {folder}")
         if cfg.VIS.ENABLED:
             logging_rank(f"pictures of {name} are in {Path(cfg.CKPT, 'vis', name)}")
+    if troubles:
+        raise ValueError("; ".join(troubles))
 
 
-def _evaluate(dataset: Dataset, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Any]:
+def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Any]:
     """Return the figures of each kind of result."""
-    truth, image_ids = dataset.annotation_file, dataset.image_ids
+    data, truth = tested.data, tested.truth
+    ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
-        ids = dataset.category_ids
-        return {"proposals": evaluate_proposals(truth, files["bbox"], image_ids, ids)}
-    names, ids = dataset.class_names, dataset.category_ids
-    return dict(evaluate_coco(truth, files, image_ids, names, ids, cfg.KRCNN.SIGMAS))
-
-
-def _warn_of_other_classes(trained: Sequence[str], dataset: Dataset) -> None:
-    """Warn where labels mean something else here than in training: the score would be near 0."""
-    pairs = zip(trained, dataset.class_names, strict=False)
-    differ = [
-        f"{ours!r} is {theirs!r} here"
-        for ours, theirs in pairs
-        if ours != theirs and UNUSED_CLASS not in (ours, theirs)
-    ]
-    if differ and comm.is_main_process():
-        _logger.warning(
-            "the weights were trained for other classes than those of %s: %s",
-            dataset.name,
-            "; ".join(differ[:3]),
-        )
+        return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
+    sigmas = cfg.KRCNN.SIGMAS
+    return dict(evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas))
 
 
 def _folder(cfg: CfgNode, name: str) -> Path:

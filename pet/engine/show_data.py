@@ -47,6 +47,8 @@ def show_test_data(count: int, folder: Path, say: Say = print, cfg: CfgNode = cf
         for images, infos in make_test_data_loader(dataset, cfg=cfg):
             say("\n".join(describe_batch(images)))
             for index, info in enumerate(infos[: count - drawn]):
+                if info.error:
+                    raise ValueError(info.error)
                 path = folder / f"{name}_{drawn:03d}_{Path(info.file).stem}.jpg"
                 save_picture(path, unpadded(images, index))
                 drawn += 1

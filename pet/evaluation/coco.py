@@ -14,7 +14,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pet.evaluation.ground_truth import ground_truth, make_coco, read_annotation_file
+from pet.annotations import Annotations
+from pet.evaluation.ground_truth import annotations_of, ground_truth, make_coco
 from pet.evaluation.oks import KeypointMetrics, check_sigmas
 from pet.evaluation.results import RESULT_PARTS, Record
 from pet.structures.labels import UNUSED_CLASS
@@ -50,6 +51,8 @@ class CocoMetrics:
     summary: str  # the twelve figures as COCO prints them
 
 
+_MOST_DETECTIONS = 100  # of a class in an image, as COCO counts
+
 # In the order of COCOeval.stats.
 FIGURES = tuple(field.name for field in fields(CocoMetrics))[:12]
 KEYPOINT_FIGURES = tuple(field.name for field in fields(KeypointMetrics))[:10]
@@ -58,15 +61,16 @@ Metrics = CocoMetrics | KeypointMetrics
 
 
 def evaluate_coco(
-    annotation_file: str | Path,
+    truth: str | Path | Annotations,
     result_files: Mapping[str, str | Path],
     image_ids: Sequence[int],
     class_names: Sequence[str],
     category_ids: Sequence[int],
     keypoint_sigmas: Sequence[float] = (),
 ) -> dict[str, Metrics]:
-    """Score result files on the images ``image_ids``, and log the figures.
+    """Score result files on the images ``image_ids`` by ``truth``, and log the figures.
 
+    ``truth`` is an annotation file in COCO's format, or what ``read_annotations`` returned of it.
     ``result_files`` maps "bbox", "segm" and "keypoints" to files in COCO's result format; class
     ``class_names[i]`` is category ``category_ids[i]``; ``keypoint_sigmas`` as ``KRCNN.SIGMAS``.
     A class that is named ``UNUSED_CLASS`` and that the annotation file lacks is no class: it has no
@@ -74,25 +78,44 @@ def evaluate_coco(
     a file is missing, and ValueError where one is malformed or speaks of images or categories that
     are not among those to evaluate.
     """
+    table = annotations_of(truth, tuple(result_files))
     if not image_ids:
-        raise ValueError(f"there are no images to evaluate in {annotation_file}")
-    content = read_annotation_file(annotation_file)
-    known = {category["id"] for category in content["categories"]}
+        raise ValueError(f"there are no images to evaluate in {table.file}")
+    known = {category["id"] for category in table.categories}
     pairs = zip(class_names, category_ids, strict=True)
     classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
     foreign = sorted({c for _, c in classes} - known)
     if foreign:
-        raise ValueError(f"{annotation_file} has no categories {foreign}; it has {sorted(known)}")
+        raise ValueError(f"{table.file} has no categories {foreign}; it has {sorted(known)}")
+    warn_of_many_objects(table, image_ids)
     metrics = {}
     for iou_type, path in result_files.items():
-        try:
-            truth = ground_truth(content, iou_type, image_ids)
-        except ValueError as error:
-            raise ValueError(f"{annotation_file}: {error}") from error
+        coco = ground_truth(table, iou_type, image_ids)
         records = read_results(path, iou_type, set(image_ids), set(category_ids))
-        metrics[iou_type] = _evaluate(truth, records, iou_type, classes, keypoint_sigmas)
+        metrics[iou_type] = _evaluate(coco, records, iou_type, classes, keypoint_sigmas)
         _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))
     return metrics
+
+
+def warn_of_many_objects(table: Annotations, image_ids: Sequence[int]) -> None:
+    """Warn where an image has more objects of a class than COCO's figures count detections of."""
+    places = table.places(image_ids)
+    chosen = np.isin(table.image_of, places) & (table.box_flaws == 0) & ~table.crowds
+    pairs = np.stack((table.image_of[chosen], table.category_ids[chosen]), axis=1)
+    pairs, counts = np.unique(pairs, axis=0, return_counts=True)
+    over = np.flatnonzero(counts > _MOST_DETECTIONS)
+    if len(over):
+        most = over[counts[over].argmax()]
+        _logger.warning(
+            "%d images have more than %d objects of one class, the most image %d with %d: COCO's "
+            "figures count the %d best detections of a class in an image, so that AP and AR cannot "
+            "reach 1",
+            len(np.unique(pairs[over, 0])),
+            _MOST_DETECTIONS,
+            table.image_ids[pairs[most, 0]],
+            counts[most],
+            _MOST_DETECTIONS,
+        )
 
 
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:

@@ -1,73 +1,88 @@
-"""Ground truth as pycocotools wants it, from annotation files as users write them."""
+"""Ground truth as pycocotools wants it, from annotations that are read and checked."""
 
 import contextlib
 import io
-import json
 import logging
-import math
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pycocotools.mask as coco_mask
 from pycocotools.coco import COCO
+
+from pet.annotations import Annotations, flaws, read_annotations
+from pet.annotations.report import (
+    count_reasons,
+    describe_doubts,
+    describe_left_out,
+    describe_otherwise,
+    name_annotations,
+)
 
 _logger = logging.getLogger(__name__)
 
 Annotation = dict[str, Any]  # one entry of COCO's "annotations"
 
 
-def read_annotation_file(path: str | Path) -> dict[str, Any]:
-    """Return the content of a COCO annotation file.
+def annotations_of(truth: str | Path | Annotations, iou_types: Sequence[str]) -> Annotations:
+    """Return ``truth``, read where it is the path of a file; what is odd in that is logged.
 
-    Raises FileNotFoundError where there is none, and ValueError where it is not one.
+    Raises FileNotFoundError and ValueError as ``read_annotations``, and ValueError where the file
+    has no list of annotations.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file {path}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"the annotation file {path} is not JSON: {error}") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(
-                f"the annotation file {path} has no list {key!r}; "
-                "COCO's format has images, annotations and categories"
-            )
-    return content
+    if isinstance(truth, Annotations):
+        table = truth
+    else:
+        table = read_annotations(truth)
+        every, with_masks = np.ones(len(table.ids), bool), "segm" in iou_types
+        for line in (
+            *describe_otherwise(table),
+            *describe_left_out(table, every, with_masks),
+            *describe_doubts(table, every, with_masks),
+        ):
+            _logger.warning("%s", line)
+    if not table.has_annotations:
+        raise ValueError(
+            f"{table.file} has no list 'annotations' among its sections, so that nothing can be "
+            "scored by it"
+        )
+    return table
 
 
-def ground_truth(content: dict[str, Any], iou_type: str, image_ids: Collection[int]) -> COCO:
+def ground_truth(table: Annotations, iou_type: str, image_ids: Sequence[int]) -> COCO:
     """Return the annotations of ``image_ids``, completed for an evaluation by ``iou_type``.
 
-    ``content`` is that of a COCO annotation file, and stays as it is. A missing "area" comes from
-    the mask, else from the box; a missing "iscrowd" is 0; annotations are numbered anew from 1,
-    because pycocotools takes the number 0 for "no match". For "segm", annotations with no usable
-    mask are left out with a warning; for "keypoints", those without any count as not labelled.
-    Raises ValueError where an image id is unknown, where a box is missing or malformed, or where,
-    for "segm" or "keypoints", there are none at all.
+    Those whose box, or for "segm" whose mask, cannot be used are left out, as in training. An area
+    that is missing or cannot be meant comes from the mask, else from the box. Annotations are
+    numbered anew from 1, because pycocotools takes the number 0 for "no match". For "keypoints",
+    annotations without any count as not labelled. Raises ValueError where an image id is unknown,
+    or where there are annotations and none can be used.
     """
-    wanted = set(image_ids)
-    images = {image["id"]: image for image in content["images"] if image["id"] in wanted}
-    unknown = sorted(wanted - set(images))
+    places = table.places(image_ids)
+    unknown = [number for number, place in zip(image_ids, places, strict=True) if place < 0]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} of the images to evaluate are not in the annotation file; "
-            f"the first ids are {unknown[:5]}"
+            f"{table.file}: {len(unknown)} of the images to evaluate are not in the annotation "
+            f"file; the first ids are {sorted(unknown)[:5]}"
         )
-    found = [
-        _completed(annotation, iou_type, images[annotation["image_id"]])
-        for annotation in content["annotations"]
-        if annotation.get("image_id") in wanted
+    places = np.unique(places)
+    wanted = np.zeros(len(table.image_ids), bool)
+    wanted[places] = True
+    chosen = wanted[table.image_of]
+    numbers = np.flatnonzero(_usable(table, iou_type, chosen)).tolist()
+    found = [_entry(table, number, iou_type) for number in numbers]
+    if iou_type == "keypoints":
+        _add_keypoints(table, numbers, found)
+    for number, entry in enumerate(found, 1):
+        entry["id"] = number
+    sizes = table.sizes.tolist()
+    images = [
+        {"id": int(table.image_ids[place]), "height": sizes[place][0], "width": sizes[place][1]}
+        for place in places.tolist()
     ]
-    if iou_type == "segm":
-        found = _with_masks(found)
-    elif iou_type == "keypoints":
-        found = _with_keypoints(found)
-    for number, annotation in enumerate(found, 1):
-        annotation["id"] = number
-    return make_coco(list(images.values()), found, content["categories"])
+    categories = [{"id": each["id"], "name": each["name"]} for each in table.categories]
+    return make_coco(images, found, categories)
 
 
 def make_coco(
@@ -86,99 +101,92 @@ def make_coco(
     return coco
 
 
-def _completed(annotation: Annotation, iou_type: str, image: dict[str, Any]) -> Annotation:
-    """Return a copy with "area", "iscrowd" and, for "segm", the mask as an RLE where it has one."""
-    where = f"annotation {annotation.get('id')} of image {image['id']}"
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4:
-        raise ValueError(f"{where} has the bbox {box!r}; COCO's is [x, y, width, height]")
-    if annotation.get("category_id") is None:
-        raise ValueError(f"{where} has no category_id")
-    completed = {key: value for key, value in annotation.items() if key != "segmentation"}
-    completed["iscrowd"] = annotation.get("iscrowd") or 0
-    no_area = annotation.get("area") is None
-    if iou_type == "segm" or no_area:
-        mask = _encoded(annotation.get("segmentation"), image, where)
-        if mask is not None:
-            completed["segmentation"] = mask
-        if no_area:
-            completed["area"] = box[2] * box[3] if mask is None else float(coco_mask.area(mask))
-    return completed
-
-
-def _encoded(segmentation: Any, image: dict[str, Any], where: str) -> dict[str, Any] | None:
-    """Return a mask as compressed RLE, or None where there is none to speak of."""
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str | bytes):
-        return segmentation
-    if isinstance(segmentation, list):
-        # pycocotools would read a list of four numbers as a box.
-        segmentation = [p for p in segmentation if not isinstance(p, list) or len(p) >= 6]
-    if not segmentation:
-        return None
-    height, width = image.get("height"), image.get("width")
-    if not height or not width:
-        raise ValueError(f"image {image['id']} has no height and width, which its masks need")
-    try:
-        rles = coco_mask.frPyObjects(segmentation, height, width)
-        return coco_mask.merge(rles) if isinstance(rles, list) else rles
-    except Exception as error:
+def _usable(table: Annotations, iou_type: str, chosen: np.ndarray) -> np.ndarray:
+    """Return which of ``chosen`` (M,) bool can be used; ValueError where none of them can."""
+    usable = chosen & (table.box_flaws == 0)
+    if chosen.any() and not usable.any():
+        reasons = ", ".join(count_reasons(table.box_flaws[chosen], flaws.BOX_FLAWS))
         raise ValueError(
-            f"the segmentation of {where} is neither a list of polygons [x, y, x, y, ...] nor an "
-            f"RLE: {error}"
-        ) from error
-
-
-def _with_masks(annotations: list[Annotation]) -> list[Annotation]:
-    """Return the annotations that have a mask."""
-    kept = [annotation for annotation in annotations if "segmentation" in annotation]
-    left_out = len(annotations) - len(kept)
-    if annotations and not kept:
+            f"{table.file}: no annotation of the images to evaluate has a usable box: {reasons}; "
+            f"{name_annotations(table, np.flatnonzero(chosen))}"
+        )
+    if iou_type != "segm":
+        return usable
+    sizeless = usable & (table.mask_flaws == 0) & (table.sizes[table.image_of] < 1).any(axis=1)
+    if sizeless.any():
+        image_id = table.image_ids[table.image_of[np.flatnonzero(sizeless)[0]]]
         raise ValueError(
-            "no annotation of the images to evaluate has a segmentation, so masks cannot be "
-            "scored; give MODEL.MASK_ON False, or annotate masks"
+            f"{table.file}: image {image_id} has no height and width, which its masks need"
         )
-    if left_out:
-        images = sorted({a["image_id"] for a in annotations if "segmentation" not in a})
-        _logger.warning(
-            "%d annotations have no usable segmentation and are left out of the mask scores; "
-            "the first image ids are %s",
-            left_out,
-            images[:5],
-        )
-    return kept
-
-
-def _with_keypoints(annotations: list[Annotation]) -> list[Annotation]:
-    """Return the annotations with "keypoints" and "num_keypoints", of labelled points."""
-    with_points = [annotation for annotation in annotations if annotation.get("keypoints")]
-    if annotations and not with_points:
+    with_mask = usable & (table.mask_flaws == 0)
+    if usable.any() and not with_mask.any():
+        reasons = ", ".join(count_reasons(table.mask_flaws[usable], flaws.MASK_FLAWS))
         raise ValueError(
-            "no annotation of the images to evaluate has keypoints, so they cannot be scored; give "
-            "MODEL.KEYPOINT_ON False, or annotate keypoints"
+            f"{table.file}: no annotation of the images to evaluate has a usable segmentation, so "
+            f"masks cannot be scored: {reasons}; give MODEL.MASK_ON False, or annotate masks"
         )
-    for annotation in with_points:
-        _check_points(annotation, with_points[0])
-    complete = []
-    for annotation in annotations:
-        points = annotation.get("keypoints") or [0] * len(with_points[0]["keypoints"])
-        labelled = sum(visibility > 0 for visibility in points[2::3])
-        complete.append({**annotation, "keypoints": points, "num_keypoints": labelled})
-    return complete
+    return with_mask
 
 
-def _check_points(annotation: Annotation, first: Annotation) -> None:
-    """Raise ValueError where the keypoints are no numbers, or of another count than the first's."""
-    points = annotation["keypoints"]
-    where = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
-    sound = isinstance(points, list) and len(points) % 3 == 0
-    if not sound or not all(isinstance(v, int | float) and math.isfinite(v) for v in points):
+def _entry(table: Annotations, number: int, iou_type: str) -> Annotation:
+    """Return annotation ``number`` with "area" and, for "segm", the mask as an RLE."""
+    place = table.image_of[number]
+    box = table.boxes[number].tolist()
+    area = float(table.areas[number])
+    entry: Annotation = {
+        "image_id": int(table.image_ids[place]),
+        "category_id": int(table.category_ids[number]),
+        "bbox": box,
+        "iscrowd": int(table.crowds[number]),
+    }
+    height, width = table.sizes[place].tolist()
+    has_mask = table.mask_flaws[number] == 0 and height > 0 and width > 0
+    if has_mask and (iou_type == "segm" or np.isnan(area)):
+        entry["segmentation"] = _encoded(table, number, (height, width))
+    if np.isnan(area):
+        mask = entry.get("segmentation")
+        area = box[2] * box[3] if mask is None else float(coco_mask.area(mask))
+    entry["area"] = area
+    return entry
+
+
+def _encoded(table: Annotations, number: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the mask of annotation ``number``, in an image of ``size``, as compressed RLE."""
+    if not table.is_polygons(number):
+        return table.rle(number)
+    flat = [polygon.reshape(-1).tolist() for polygon in table.polygons(number)]
+    return coco_mask.merge(coco_mask.frPyObjects(flat, *size))
+
+
+def _add_keypoints(table: Annotations, numbers: Sequence[int], found: list[Annotation]) -> None:
+    """Give each of ``found`` its "keypoints" and "num_keypoints", of labelled points."""
+    for number in numbers:
+        if table.point_flaws[number]:
+            raise ValueError(
+                f"{table.file}: {_where(table, number)} has keypoints other than COCO's, "
+                "x, y and visibility of each point, as finite numbers"
+            )
+    points = [table.keypoints(number).tolist() for number in numbers]
+    with_points = [number for number, values in zip(numbers, points, strict=True) if values]
+    if numbers and not with_points:
         raise ValueError(
-            f"{where} has the keypoints {points!r}; COCO's are x, y and visibility of each point, "
-            "as numbers"
+            f"{table.file}: no annotation of the images to evaluate has keypoints, so they cannot "
+            "be scored; give MODEL.KEYPOINT_ON False, or annotate keypoints"
         )
-    if len(points) != len(first["keypoints"]):
-        raise ValueError(
-            f"{where} has {len(points) // 3} keypoints, and annotation {first.get('id')} of image "
-            f"{first['image_id']} has {len(first['keypoints']) // 3}; all objects have as many, "
-            "those that are not labelled among them"
-        )
+    counts = {number: len(table.keypoints(number)) // 3 for number in with_points}
+    for number, count in counts.items():
+        first = with_points[0]
+        if count != counts[first]:
+            raise ValueError(
+                f"{table.file}: {_where(table, number)} has {count} keypoints, and "
+                f"{_where(table, first)} has {counts[first]}; all objects have as many, those that "
+                "are not labelled among them"
+            )
+    for entry, values in zip(found, points, strict=True):
+        entry["keypoints"] = values or [0] * (3 * counts[with_points[0]])
+        entry["num_keypoints"] = sum(visibility > 0 for visibility in values[2::3])
+
+
+def _where(table: Annotations, number: int) -> str:
+    image_id = table.image_ids[table.image_of[number]]
+    return f"annotation {table.ids[number]} of image {image_id}"

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
+from pet.annotations import Annotations
 from pet.evaluation.coco import read_results
-from pet.evaluation.ground_truth import ground_truth, make_coco, read_annotation_file
+from pet.evaluation.ground_truth import annotations_of, ground_truth, make_coco
 
 _logger = logging.getLogger(__name__)
 
@@ -40,26 +41,26 @@ class ProposalMetrics:
 
 
 def evaluate_proposals(
-    annotation_file: str | Path,
+    truth: str | Path | Annotations,
     result_file: str | Path,
     image_ids: Sequence[int],
     category_ids: Sequence[int],
 ) -> ProposalMetrics:
     """Score the proposals in ``result_file`` on the images ``image_ids``, and log the figures.
 
-    The file is of COCO's result format; whichever of ``category_ids`` a box has does not count.
-    Raises what ``evaluate_coco`` does.
+    ``truth`` is what ``evaluate_coco`` takes. The file is of COCO's result format; whichever of
+    ``category_ids`` a box has does not count. Raises what ``evaluate_coco`` does.
     """
     if not image_ids:
-        raise ValueError(f"there are no images to evaluate in {annotation_file}")
-    truth = ground_truth(read_annotation_file(annotation_file), "bbox", image_ids)
+        raise ValueError("there are no images to evaluate")
+    coco = ground_truth(annotations_of(truth, ("bbox",)), "bbox", image_ids)
     records = read_results(result_file, "bbox", set(image_ids), set(category_ids))
-    if not truth.anns:
+    if not coco.anns:
         _logger.warning("the images have no annotations, so every figure of the proposals is -1")
     with contextlib.redirect_stdout(io.StringIO()):
-        found = truth.loadRes(records) if records else make_coco([], [], [])
-        evaluation = COCOeval(truth, found, "bbox")
-        evaluation.params.imgIds = sorted(truth.imgs)
+        found = coco.loadRes(records) if records else make_coco([], [], [])
+        evaluation = COCOeval(coco, found, "bbox")
+        evaluation.params.imgIds = sorted(coco.imgs)
         evaluation.params.useCats = 0
         evaluation.params.maxDets = list(_COUNTS)
         evaluation.evaluate()

@@ -23,6 +23,8 @@ Record = dict[str, Any]  # one entry of COCO's result format
 #: What a record of each kind holds beside image, category and score.
 RESULT_PARTS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
 
+_ERROR = "error"
+_ERROR_START = b'{"error"'
 _BOX_DECIMALS = 3
 _SCORE_DECIMALS = 6
 
@@ -33,12 +35,13 @@ class ImageResults:
 
     image_id: int
     records: dict[str, list[Record]]  # by kind, as in RESULT_PARTS; best score first; may be empty
+    error: str = ""  # why the picture could not be read; there are no records then
 
 
 def image_results(
     image_id: int,
     detections: Detections,
-    category_ids: Sequence[int],
+    category_ids: Sequence[int | None],
     keypoint_shift: float = 0.0,
 ) -> ImageResults:
     """Return the records of one image; "segm" and "keypoints" are among them where there are any.
@@ -46,12 +49,14 @@ def image_results(
     ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
     category ``category_ids[l - 1]``. Labels that stand for no class (``MODEL.CLASS_LABELS``
     category_id) are written like the others, under an id that no category has: what the model
-    found stays on record, and COCO's evaluation passes over it. Label 0 is left out.
+    found stays on record, and COCO's evaluation passes over it. Label 0 is left out, and so are
+    labels whose category is None.
     ``keypoint_shift`` is subtracted from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises
     ValueError where a box, a score or a point is not a number.
     """
     detections = detections.to("cpu")
-    detections = detections[detections.labels > 0]
+    known = torch.tensor([False, *(category is not None for category in category_ids)])
+    detections = detections[known[detections.labels]]
     if not all(
         values is None or torch.isfinite(values).all()
         for values in (detections.boxes, detections.scores, detections.keypoints)
@@ -61,7 +66,7 @@ def image_results(
             "the weights come from a run that diverged, try a lower SOLVER.BASE_LR"
         )
     shared = [
-        {"image_id": int(image_id), "category_id": int(category_ids[label - 1])}
+        {"image_id": int(image_id), "category_id": int(category_ids[label - 1] or 0)}
         for label in detections.labels.tolist()
     ]
     scores = [
@@ -112,7 +117,21 @@ def write_shard(path: str | Path, results: Iterable[ImageResults]) -> None:
     """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for result in results:
-            file.write(_dumps({"image_id": result.image_id, "records": result.records}) + "\n")
+            line = {"image_id": result.image_id, "records": result.records}
+            # The error stands first, where it is found without reading the rest of every line.
+            file.write(_dumps({_ERROR: result.error, **line} if result.error else line) + "\n")
+
+
+def unread_images(shards: Sequence[str | Path]) -> dict[int, str]:
+    """Return image id -> error, of the pictures in ``shards`` that could not be read."""
+    errors = {}
+    for shard in shards:
+        with open(shard, "rb") as file:
+            for line in file:
+                if line.startswith(_ERROR_START):
+                    content = json.loads(line)
+                    errors[int(content["image_id"])] = str(content[_ERROR])
+    return dict(sorted(errors.items()))
 
 
 def merge_shards(

@@ -15,9 +15,11 @@ class ImageInfo:
     """Where an image of a batch came from."""
 
     image_id: int  # the id in its data set
-    height: int  # pixels of the image as stored, before any resizing
+    height: int  # pixels of the image as read, before any resizing
     width: int
     file: str  # path of the image file
+    # Why the picture could not be read, where testing goes on without: the batch has a black one.
+    error: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,25 @@
 """Files that are either whole or not there."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock of the file ``path``, which is made, while the block runs.
+
+    Other processes of this machine wait for it. On Windows nothing is locked.
+    """
+    with open(path, "a") as file:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

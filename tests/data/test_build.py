@@ -1,4 +1,6 @@
 import gc
+import json
+import logging
 
 import numpy as np
 import pytest
@@ -303,12 +305,39 @@ def test_a_damaged_picture_is_named(small_cfg, tmp_path, workers):
 
 
 @workers_may_outnumber_cores
-def test_a_missing_picture_is_named(small_cfg, tmp_path):
-    small_cfg.TEST.LOADER_THREADS = 1
+@pytest.mark.parametrize("is_train", [True, False])
+def test_a_missing_picture_is_named_at_once(small_cfg, tmp_path, is_train):
     (tmp_path / "images" / "4.png").unlink()
-    dataset = build_dataset("small", is_train=False, cfg=small_cfg)
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of \d pictures that .*a\.json names .*: 4\.png \(image id 4\)"
+    ):
+        build_dataset("small", is_train=is_train, cfg=small_cfg)
+
+
+def test_a_picture_that_goes_missing_ends_training_and_not_testing(small_cfg, tmp_path):
+    small_cfg.TEST.LOADER_THREADS = small_cfg.TRAIN.LOADER_THREADS = 1
+    data = {is_train: build_dataset("small", is_train, cfg=small_cfg) for is_train in (True, False)}
+    (tmp_path / "images" / "4.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"image id 4: there is no image file .*4\.png"):
-        list(make_test_data_loader(dataset, cfg=small_cfg))
+        list(make_train_data_loader(data[True], cfg=small_cfg))
+    infos = [i for _, infos in make_test_data_loader(data[False], cfg=small_cfg) for i in infos]
+    assert len(infos) == 9
+    assert [i.image_id for i in infos if "there is no image file" in i.error] == [4]
+
+
+def test_names_with_backslashes_are_found(small_cfg, tmp_path, caplog):
+    path = tmp_path / "a.json"
+    content = json.loads(path.read_text())
+    (tmp_path / "images" / "sub").mkdir()
+    (tmp_path / "images" / "4.png").rename(tmp_path / "images" / "sub" / "4.png")
+    next(i for i in content["images"] if i["id"] == 4)["file_name"] = "sub\\4.png"
+    path.write_text(json.dumps(content))
+    with caplog.at_level(logging.INFO, "pet"):
+        dataset = build_dataset("small", is_train=False, cfg=small_cfg)
+    assert "1 file names have backslashes, and are read with slashes" in caplog.text
+    place = dataset.image_ids.index(4)
+    assert dataset.info(place).file == str(tmp_path / "images" / "sub" / "4.png")
+    assert dataset.read(place).info.image_id == 4
 
 
 def test_real_pictures(coco_mini, fresh_cfg):

@@ -84,7 +84,7 @@ def test_images_with_few_labelled_points_may_be_left_out(tmp_path):
 
 
 def test_testing_reads_the_names_alone(tmp_path):
-    dataset = read_people(tmp_path, [person(1, 1, None)], is_train=False)
+    dataset = read_people(tmp_path, [person(1, 1)], is_train=False)
     assert len(dataset.keypoint_layout) == 3
     assert dataset.read(0).keypoints.shape == (0, 3, 3)
 
@@ -108,15 +108,22 @@ def test_categories_that_cannot_be_meant(tmp_path, change, message):
         read_people(tmp_path, [person(1, 1)], category={**PERSON, **change})
 
 
-@pytest.mark.parametrize("points", [[1, 2, 2], [*POINTS, 0], [1, 2, "2"] * 3, "1 2 2"])
-def test_points_that_cannot_be_meant(tmp_path, points):
+@pytest.mark.parametrize("points", [[1, 2, 2], [*POINTS, 0], [1, 2, "x"] * 3, "1 2 2"])
+@pytest.mark.parametrize("is_train", [True, False])
+def test_points_that_cannot_be_meant(tmp_path, points, is_train):
     with pytest.raises(ValueError, match=r"p\.json: annotation 7: the key 'keypoints'.* 9 finite"):
-        read_people(tmp_path, [person(7, 1, points)])
+        read_people(tmp_path, [person(7, 1, points)], is_train=is_train)
 
 
-def test_annotations_without_any_keypoints(tmp_path):
+@pytest.mark.parametrize("is_train", [True, False])
+def test_annotations_without_any_keypoints(tmp_path, is_train):
     with pytest.raises(ValueError, match=r'p\.json: no annotation has "keypoints"'):
-        read_people(tmp_path, [person(1, 1, None)])
+        read_people(tmp_path, [person(1, 1, None)], is_train=is_train)
+
+
+def test_points_written_as_text_are_read(tmp_path):
+    dataset = read_people(tmp_path, [person(1, 1, [str(value) for value in POINTS])])
+    assert dataset.read(0).keypoints.tolist() == [[[2, 3, 2], [4, 5, 1], [0, 0, 0]]]
 
 
 def test_other_categories_may_have_no_points(tmp_path):

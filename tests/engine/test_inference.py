@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pet.engine import inference
+from pet.engine import inference, vis_pictures
 from pet.engine.inference import _device_of, run_test
 from pet.modeling.build import build_model
 from pet.utils.seed import seed_all
@@ -120,13 +120,149 @@ def test_an_annotation_file_without_annotations_is_tested(folder):
     assert metrics["bbox"]["AP"] == -1.0
 
 
-def test_a_data_set_of_other_class_names_is_warned_of(folder):
+NAMES = ["circle", "cross", "square", "star", "triangle"]
+
+
+def rewrite(folder: Path, change) -> Path:
+    """Write the annotations of shapes_val, as ``change`` leaves them, and return the file."""
+    path = folder / "data" / "shapes" / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    change(content)
+    (folder / "other.json").write_text(json.dumps(content))
+    return folder / "other.json"
+
+
+def other_cfg(folder: Path, path: Path, **changes):
+    """Return the config of a test on the pictures of shapes_val with the annotations ``path``."""
+    keys = {
+        "TEST__DATASETS": ("other",),
+        "DATASETS__other__IMAGES": str(folder / "data" / "shapes" / "val"),
+        "DATASETS__other__ANNOTATIONS": str(path),
+    }
+    return tiny_cfg(folder, **keys, **changes)
+
+
+def name_classes(folder: Path, names: list[str]) -> None:
     file = folder / "run" / "model_latest.pth"
-    state = torch.load(file, weights_only=True)
-    torch.save({"model": state, "class_names": ["a", "b", "c", "d", "e"]}, file)
-    run_test(tiny_cfg(folder))
+    torch.save({"model": torch.load(file, weights_only=True), "class_names": names}, file)
+
+
+def other_results(folder: Path, kind: str = "bbox"):
+    return json.loads((folder / "run" / "test" / "other" / f"{kind}.json").read_text())
+
+
+def test_classes_are_matched_by_name(folder):
+    def reverse(content):
+        for entry in (*content["categories"], *content["annotations"]):
+            key = "id" if "name" in entry else "category_id"
+            entry[key] = 60 - 10 * entry[key]
+
+    name_classes(folder, NAMES)
+    run_test(tiny_cfg(folder, MODEL__NUM_CLASSES=6))
+    plain = json.loads((folder / "run" / "test" / "shapes_val" / "metrics.json").read_text())
+    run_test(other_cfg(folder, rewrite(folder, reverse)))
     log = (folder / "run" / "log.txt").read_text()
-    assert "the weights were trained for other classes than those of shapes_val: 'a' is" in log
+    assert "in another order: 5 of the 5 classes of the weights are matched by name" in log
+    metrics = json.loads((folder / "run" / "test" / "other" / "metrics.json").read_text())
+    # Means over the classes, in another order.
+    assert metrics["bbox"].pop("per_class") == pytest.approx(plain["bbox"].pop("per_class"))
+    assert metrics["bbox"] == pytest.approx(plain["bbox"])
+    first = json.loads(results(folder, "bbox"))
+    assert [60 - 10 * r["category_id"] for r in first] == [
+        r["category_id"] for r in other_results(folder)
+    ]
+
+
+def test_a_data_set_of_fewer_classes_is_tested(folder):
+    def drop(content):
+        content["categories"] = [c for c in content["categories"] if c["name"] != "cross"]
+        content["annotations"] = [a for a in content["annotations"] if a["category_id"] != 2]
+
+    name_classes(folder, NAMES)
+    run_test(other_cfg(folder, rewrite(folder, drop)))
+    assert (
+        "what is found of the others is left out: cross" in (folder / "run" / "log.txt").read_text()
+    )
+    run_test(tiny_cfg(folder))
+    kept = [r for r in json.loads(results(folder, "bbox")) if r["category_id"] != 2]
+    assert other_results(folder) == kept
+    metrics = json.loads((folder / "run" / "test" / "other" / "metrics.json").read_text())
+    assert set(metrics["bbox"]["per_class"]) == set(NAMES) - {"cross"}
+
+
+def test_no_name_in_common_stops_with_a_remedy(folder):
+    name_classes(folder, ["a", "b", "c", "d", "e"])
+    with pytest.raises(
+        ValueError, match=r"other classes than those of data set 'shapes_val': a, b, .*; test on"
+    ):
+        run_test(tiny_cfg(folder))
+
+
+def test_a_broken_annotation_is_said_before_any_model_is_built(folder, monkeypatch):
+    def break_all(content):
+        for entry in content["annotations"]:
+            entry["bbox"] = None
+
+    monkeypatch.setattr(inference, "build_model", None)
+    with pytest.raises(ValueError, match=r"nothing to score by in .*other\.json: .* with no bbox"):
+        run_test(other_cfg(folder, rewrite(folder, break_all)))
+
+    def without_masks(content):
+        for entry in content["annotations"]:
+            del entry["segmentation"]
+
+    with pytest.raises(ValueError, match=r"with no segmentation; .*give MODEL\.MASK_ON False"):
+        run_test(other_cfg(folder, rewrite(folder, without_masks)))
+
+
+def test_runs_that_do_not_fill_the_image_do_not_hang(folder):
+    def break_one(content):
+        first = content["annotations"][0]
+        size = next(i for i in content["images"] if i["id"] == first["image_id"])
+        first["segmentation"] = {"size": [size["height"], size["width"]], "counts": [5, 6]}
+
+    run_test(other_cfg(folder, rewrite(folder, break_one)))
+    log = (folder / "run" / "log.txt").read_text()
+    assert "1 annotations of" in log and "runs do not add up to the pixels" in log
+    assert "image 1 (annotation 1)" in log
+
+
+def test_without_a_list_of_annotations_there_are_results_and_no_scores(folder):
+    run_test(other_cfg(folder, rewrite(folder, lambda content: content.pop("annotations"))))
+    assert other_results(folder)
+    assert not (folder / "run" / "test" / "other" / "metrics.json").exists()
+    assert (
+        "has no annotations, so that other is not scored"
+        in (folder / "run" / "log.txt").read_text()
+    )
+
+
+def test_a_picture_that_breaks_off_leaves_the_results_of_the_others(folder):
+    run_test(tiny_cfg(folder))
+    every = json.loads(results(folder, "bbox"))
+    picture = sorted((folder / "data" / "shapes" / "val").iterdir())[2]
+    picture.write_bytes(picture.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"1 of 5 pictures of shapes_val could not be .*000003"):
+        run_test(tiny_cfg(folder, TEST__IMS_PER_GPU=1))
+    left = json.loads(results(folder, "bbox"))
+    assert left == [record for record in every if record["image_id"] != 3]
+    assert not (folder / "run" / "test" / "shapes_val" / "metrics.json").exists()
+
+
+def test_pictures_of_one_name_in_two_folders(folder):
+    data = folder / "data" / "shapes" / "val"
+    for number, camera in enumerate(("cam0", "cam1"), 1):
+        (data / camera).mkdir()
+        shutil.copy(data / f"00000{number}.png", data / camera / "a.png")
+
+    def move(content):
+        for number, camera in enumerate(("cam0", "cam1"), 1):
+            content["images"][number - 1]["file_name"] = f"{camera}/a.png"
+
+    run_test(other_cfg(folder, rewrite(folder, move), VIS__ENABLED=True, VIS__MAX_IMAGES=3))
+    vis = folder / "run" / "vis" / "other"
+    found = {str(path.relative_to(vis)) for path in vis.rglob("*.jpg")}
+    assert found == {"cam0/a.jpg", "cam1/a.jpg", "000003.jpg"}
 
 
 def test_proposals_are_scored_by_their_recall(folder, monkeypatch):
@@ -141,7 +277,7 @@ def test_proposals_are_scored_by_their_recall(folder, monkeypatch):
         named.append(names)
         return draw_detections(image, detections, names, *rest)
 
-    monkeypatch.setattr(inference, "draw_detections", draw)
+    monkeypatch.setattr(vis_pictures, "draw_detections", draw)
     run_test(tiny_cfg(folder, VIS__ENABLED=True, VIS__MAX_IMAGES=1, **changes))
     assert named == [("object",)]  # and not the first class of the data set
     records = json.loads(results(folder, "bbox"))

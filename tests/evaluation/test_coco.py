@@ -220,9 +220,12 @@ def test_files_that_are_missing_or_malformed_are_named(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no annotation file .*truth\.json"):
         folder.evaluate({})
     folder.truth.write_text("")
+    with pytest.raises(ValueError, match=r"truth\.json is empty"):
+        folder.evaluate({})
+    folder.truth.write_text("[")
     with pytest.raises(ValueError, match=r"truth\.json is not JSON"):
         folder.evaluate({})
-    folder.truth.write_text('{"images": []}')
+    folder.truth.write_text('{"images": [], "categories": []}')
     with pytest.raises(ValueError, match=r"truth\.json has no list 'annotations'"):
         folder.evaluate({})
     folder.annotate([])
@@ -239,10 +242,12 @@ def test_files_that_are_missing_or_malformed_are_named(folder, tmp_path):
 def test_malformed_annotations_are_named(folder):
     results = folder.detect([]) | folder.detect([], "segm")
     folder.annotate([annotation(5, 1, (5, 5, 20, 20), bbox=[1, 2])])
-    with pytest.raises(ValueError, match=r"annotation 5 of image 1 has the bbox \[1, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"usable box: 1 with a bbox that is not four .*1 \(annotation 5\)"
+    ):
         folder.evaluate(results)
     folder.annotate([annotation(5, 1, (5, 5, 20, 20), segmentation="round")])
-    with pytest.raises(ValueError, match="the segmentation of annotation 5 of image 1 is neither"):
+    with pytest.raises(ValueError, match="1 with a segmentation that is neither polygons nor"):
         folder.evaluate(results)
     folder.annotate([annotation(5, 1, (5, 5, 20, 20))], sizes={})
     with pytest.raises(ValueError, match="image 1 has no height and width"):
@@ -253,11 +258,13 @@ def test_annotations_without_masks(folder, caplog):
     bare = annotation(1, 1, (5, 5, 20, 20), segmentation=[])
     results = folder.detect([], "segm")
     folder.annotate([bare])
-    with pytest.raises(ValueError, match=r"no annotation .* has a segmentation.*MODEL.MASK_ON"):
+    with pytest.raises(
+        ValueError, match=r"no annotation .* has a usable segmentation.*MODEL.MASK_ON"
+    ):
         folder.evaluate(results)
     folder.annotate([bare, annotation(2, 2, (5, 5, 20, 20))])
     assert folder.evaluate(results)["segm"].AP == 0.0
-    assert "1 annotations have no usable segmentation" in caplog.text
+    assert "are left out, with no segmentation: image 1 (annotation 1)" in caplog.text
 
 
 def test_uncompressed_crowds_are_read(folder):

@@ -140,7 +140,9 @@ def test_numbers_of_points_that_differ(score):
 @pytest.mark.parametrize("points", [[1, 2, "x"], [1, 2], "1 2 2", [1, 2, float("nan")], 5])
 def test_keypoints_that_are_no_numbers_are_named(score, points):
     truth = [person(1, 1, [20, 20, 2, 50, 50, 1]), person(7, 2, [0] * 6, keypoints=points)]
-    with pytest.raises(ValueError, match=r"truth\.json: annotation 7 of image 2 has the keypoints"):
+    with pytest.raises(
+        ValueError, match=r"truth\.json: annotation 7 of image 2 has keypoints other"
+    ):
         score(truth, [])
 
 

@@ -1,40 +1,42 @@
 """Data sets in COCO's format."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from pet.data.datasets.coco_file import CocoFile, Entry, are_numbers, read_coco_file, shorten
+from pet.annotations import flaws, read_annotations
+from pet.annotations.report import (
+    count_reasons,
+    describe_doubts,
+    describe_left_out,
+    describe_otherwise,
+)
+from pet.annotations.values import shorten
 from pet.data.datasets.coco_keypoints import (
     KeypointOptions,
+    check_points,
     count_labelled,
     read_layout,
     read_points,
-    require_keypoints,
 )
 from pet.data.datasets.labels import label_categories
-from pet.data.image_file import read_image
+from pet.data.image_file import ImageReader, shown_path
+from pet.data.picture_check import describe, look_at, resolve_names
 from pet.data.sample import Sample
 from pet.structures import BitMask, ImageInfo, KeypointLayout, Mask, PolygonMask
-from pet.utils.shared_list import SharedList
 
 logger = logging.getLogger(__name__)
-
-_NO_BOX = "no box inside the image"
-_NO_MASK = "no usable segmentation"
 
 
 class CocoDataset:
     """Images and their annotations, from a folder and a file of COCO's format.
 
-    Crowds are never among the annotations. Those that training cannot use (a box that is empty,
-    not finite or outside the image; where masks are read, no valid polygon or RLE) are left out,
-    logged, and counted in ``dropped``.
+    Crowds are never among the annotations. Those that cannot be used (a box that is empty, no
+    numbers or outside the image; where masks are read, no valid polygon or RLE) are left out and
+    logged, in training and in testing alike; ``dropped`` counts those of training, by image id.
+    ``annotations`` has all that the file says.
     """
 
     def __init__(
@@ -49,38 +51,47 @@ class CocoDataset:
         max_images: int = 0,
         class_labels: str = "contiguous",
         keypoints: KeypointOptions | None = None,
+        reader: ImageReader | None = None,
+        cache: Path | None = None,
     ) -> None:
         """Read the file ``annotations``; pictures under the folder ``images`` are read later.
 
-        ``with_masks``: keep the segmentations. ``filter_empty``: leave out images with nothing to
+        ``with_masks``: use the segmentations. ``filter_empty``: leave out images with nothing to
         train on. ``max_images``: only the first so many images by id, before that; 0 for all.
         ``class_labels``: what labels stand for, as in ``label_categories``; with "category_id",
         ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. ``keypoints``: read them,
-        and their names as ``keypoint_layout``, which is None without. Without ``is_train`` there
-        are all images and no annotations. Raises FileNotFoundError or ValueError naming the file,
-        and ValueError where nothing is left to train on.
+        and their names as ``keypoint_layout``, which is None without. ``reader`` reads pictures.
+        ``cache``: as ``read_annotations``. Without ``is_train`` there are all images and no
+        annotations, which are checked all the same. Raises FileNotFoundError or ValueError naming
+        the file, and ValueError where nothing is left to train on, or to score by.
         """
-        file = read_coco_file(annotations)
         self.name = name
         self.annotation_file = str(annotations)
-        self.category_ids, self.class_names = label_categories(file, class_labels)
-        self.keypoint_layout: KeypointLayout | None = read_layout(file) if keypoints else None
+        self.annotations = table = read_annotations(annotations, cache)
+        self.category_ids, self.class_names = label_categories(table, class_labels)
+        self.keypoint_layout: KeypointLayout | None = read_layout(table) if keypoints else None
         self.dropped: dict[int, int] = {}
         self._folder = images
-        self._with_masks = with_masks
+        self._reader = reader or ImageReader()
+        self._with_masks = with_masks and is_train
         self._keypoints = keypoints
-        records = [self._image_record(image) for image in file.images[: max_images or None]]
-        if is_train:
-            self._annotate(records, file)
-            if filter_empty:
-                records = [record for record in records if record["labels"]]
-            if keypoints:
-                records = _with_enough_keypoints(records, keypoints.min_per_image, name, file)
-        if not records:
+        self._check_images()
+        count = min(max_images or len(table.image_ids), len(table.image_ids))
+        if not count:
             raise ValueError(f"data set {name!r}: {annotations} holds no images")
-        self.image_ids = tuple(int(record["id"]) for record in records)
-        self.sizes = np.array([(record["height"], record["width"]) for record in records], np.int64)
-        self._records = SharedList(records)
+        chosen = np.arange(len(table.ids)) < table.first[count]
+        usable = self._check(chosen, with_masks, is_train)
+        places = np.arange(count)
+        if is_train:
+            places = self._places_to_train(places, usable, filter_empty)
+        else:
+            usable = np.zeros_like(usable)
+        self._places = places
+        self._label_of = np.array(self.category_ids, np.int64)  # rising
+        self._found_as: dict[int, str] = {}
+        self._usable = usable
+        self.image_ids = tuple(table.image_ids[places].tolist())
+        self.sizes = table.sizes[places]
 
     @property
     def num_classes(self) -> int:
@@ -88,164 +99,185 @@ class CocoDataset:
         return len(self.class_names) + 1
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._places)
 
     def info(self, index: int) -> ImageInfo:
         """Return where image ``index`` comes from, without reading it."""
-        return self._info(self._records[index])
+        place = int(self._places[index])
+        height, width = self.sizes[index].tolist()
+        name = self._found_as.get(place) or self.annotations.file_name(place)
+        return ImageInfo(self.image_ids[index], height, width, str(self._folder / str(name)))
 
     def labels(self, index: int) -> list[int]:
         """Return the labels, 1..K, of the objects of image ``index``."""
-        return list(self._records[index]["labels"])
+        return self._labels(self._numbers(index)).tolist()
 
     def read(self, index: int) -> Sample:
         """Return image ``index`` and its annotations.
 
         Raises FileNotFoundError or ValueError, naming data set and image id, where the picture is
-        missing, unreadable, damaged or of another size than the file says, or an RLE is broken.
+        missing, unreadable, damaged or of another size than the file says.
         """
-        record = self._records[index]
-        info = self._info(record)
+        info = self.info(index)
         try:
-            image = self._read_image(info)
-            masks = None
-            if self._with_masks:
-                masks = tuple(_mask(segmentation) for segmentation in record["segmentations"])
+            image = self._reader.read(info.file, (info.height, info.width))
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(
                 f"data set {self.name!r}, image id {info.image_id}: {error}"
             ) from None
-        boxes = torch.tensor(record["boxes"], dtype=torch.float32).reshape(-1, 4)
-        labels = torch.tensor(record["labels"], dtype=torch.int64)
-        points = None
-        if self.keypoint_layout is not None:
-            points = torch.tensor(record["keypoints"], dtype=torch.float32)
-            points = points.reshape(-1, len(self.keypoint_layout), 3)
-        return Sample(image, info, boxes, labels, masks, points)
-
-    def _info(self, record: dict[str, Any]) -> ImageInfo:
-        path = str(self._folder / record["file_name"])
-        return ImageInfo(record["id"], record["height"], record["width"], path)
-
-    def _read_image(self, info: ImageInfo) -> np.ndarray:
-        image = read_image(info.file)
-        height, width = image.shape[:2]
-        if (height, width) != (info.height, info.width):
-            raise ValueError(
-                f"{info.file} is {width} wide and {height} high, but {self.annotation_file} says "
-                f"{info.width} and {info.height}; if the file has an EXIF orientation, save it "
-                "upright: annotations count in the pixels as stored"
-            )
-        return image
-
-    def _image_record(self, image: Entry) -> dict[str, Any]:
-        kept = {key: image[key] for key in ("id", "file_name", "height", "width")}
-        return {**kept, "labels": [], "boxes": [], "segmentations": [], "keypoints": []}
-
-    def _annotate(self, records: Sequence[dict[str, Any]], file: CocoFile) -> None:
-        """Add to each record the annotations that training can use."""
-        label_of = {category: label for label, category in enumerate(self.category_ids, start=1)}
-        if self._keypoints is not None:
-            require_keypoints(file)
-        crowds, rejected = 0, []
-        for record in records:
-            for annotation in file.annotations[record["id"]]:
-                if annotation.get("iscrowd"):
-                    crowds += 1
-                    continue
-                reason = self._add(record, annotation, label_of, file)
-                if reason:
-                    rejected.append((reason, record["id"], annotation["id"]))
-        self.dropped = dict(Counter(image_id for _, image_id, _ in rejected))
-        self._report(rejected)
-        if not any(record["labels"] for record in records):
-            reasons = Counter(reason for reason, _, _ in rejected)
-            parts = [f"{count} with {reason}" for reason, count in reasons.items()]
-            raise ValueError(
-                f"data set {self.name!r}: nothing to train on in {file.path}: "
-                f"{len(records)} images, {crowds} crowds, "
-                f"{', '.join(parts) or 'and no other annotations'}"
-            )
-
-    def _add(
-        self, record: dict[str, Any], annotation: Entry, label_of: dict[int, int], file: CocoFile
-    ) -> str | None:
-        """Add one annotation to ``record``, or return why it cannot be used."""
-        size = record["height"], record["width"]
-        box = _clipped_box(annotation.get("bbox"), size)
-        if box is None:
-            return _NO_BOX
+        numbers = self._numbers(index)
+        boxes = _corners(self.annotations.boxes[numbers], (info.height, info.width))
+        labels = torch.from_numpy(self._labels(numbers))
+        masks = None
         if self._with_masks:
-            segmentation = _usable_segmentation(annotation.get("segmentation"), size)
-            if segmentation is None:
-                return _NO_MASK
-            record["segmentations"].append(segmentation)
-        if self._keypoints is not None and self.keypoint_layout is not None:
-            count, shift = len(self.keypoint_layout), self._keypoints.pixel_shift
-            record["keypoints"].append(read_points(annotation, count, shift, file))
-        record["boxes"].append(box)
-        record["labels"].append(label_of[annotation["category_id"]])
-        return None
+            masks = tuple(self._mask(number) for number in numbers.tolist())
+        return Sample(image, info, boxes, labels, masks, self._points(numbers))
 
-    def _report(self, rejected: Iterable[tuple[str, int, int]]) -> None:
-        for wanted in (_NO_BOX, _NO_MASK):
-            found = [
-                f"image {image_id} (annotation {annotation_id})"
-                for reason, image_id, annotation_id in rejected
-                if reason == wanted
-            ]
-            if found:
-                logger.warning(
-                    "data set %s: %d annotations left out, with %s: %s",
-                    self.name,
-                    len(found),
-                    wanted,
-                    shorten(found),
-                )
+    def check_pictures(self) -> None:
+        """Look for every picture, and into some, before the long work; log what is odd.
 
+        A name with backslashes means the file with slashes where only that exists. Raises
+        FileNotFoundError where pictures are missing, and ValueError where one of those looked at
+        cannot be read or has another size than the annotation file says.
+        """
+        names = [str(name) for name in self.annotations.file_names(self._places)]
+        found, missing = resolve_names(self._folder, names)
+        if missing:
+            named = [f"{shown_path(names[n])} (image id {self.image_ids[n]})" for n in missing[:6]]
+            raise FileNotFoundError(
+                f"data set {self.name!r}: {len(missing)} of {len(names)} pictures that "
+                f"{self.annotation_file} names are no files in {self._folder}: "
+                f"{shorten([*named, *missing[6:]])}; give the folder that their names begin in"
+            )
+        changed = [n for n, (a, b) in enumerate(zip(names, found, strict=True)) if a != b]
+        self._found_as = {int(self._places[n]): found[n] for n in changed}
+        if changed:
+            logger.info(
+                "data set %s: %d file names have backslashes, and are read with slashes",
+                self.name,
+                len(changed),
+            )
+        paths = [str(self._folder / name) for name in found]
+        report = look_at(paths, self.sizes, self._reader)
+        lines = describe(report, paths, self.image_ids, self._reader)
+        if report.wrong_size or report.unreadable:
+            raise ValueError(f"data set {self.name!r}: {'; '.join(lines)}")
+        for line in lines:
+            logger.warning("data set %s: %s", self.name, line)
 
-def _with_enough_keypoints(
-    records: list[dict[str, Any]], least: int, name: str, file: CocoFile
-) -> list[dict[str, Any]]:
-    """Return the records with ``least`` labelled points or more; ValueError where there is none."""
-    kept = [record for record in records if count_labelled(record["keypoints"]) >= least]
-    if not kept:
-        raise ValueError(
-            f"data set {name!r}: no image of {file.path} has {least} labelled keypoints "
-            "(KRCNN.MIN_KEYPOINTS_PER_IMAGE)"
+    def _numbers(self, index: int) -> np.ndarray:
+        """Return which annotations are used of image ``index``."""
+        first, end = self.annotations.first[self._places[index] :][:2].tolist()
+        return first + np.flatnonzero(self._usable[first:end])
+
+    def _labels(self, numbers: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._label_of, self.annotations.category_ids[numbers]) + 1
+
+    def _mask(self, number: int) -> Mask:
+        if self.annotations.is_polygons(number):
+            return PolygonMask(self.annotations.polygons(number))
+        return BitMask.from_rle(self.annotations.rle(number))
+
+    def _points(self, numbers: np.ndarray) -> torch.Tensor | None:
+        if self.keypoint_layout is None or self._keypoints is None:
+            return None
+        count, shift = len(self.keypoint_layout), self._keypoints.pixel_shift
+        points = [read_points(self.annotations, n, count, shift) for n in numbers.tolist()]
+        return torch.tensor(np.array(points), dtype=torch.float32).reshape(-1, count, 3)
+
+    def _check(self, chosen: np.ndarray, with_masks: bool, is_train: bool) -> np.ndarray:
+        """Return which of the ``chosen`` annotations (M,) bool can be used, and say which cannot.
+
+        Raises ValueError where none can.
+        """
+        table = self.annotations
+        objects = chosen & ~table.crowds
+        boxes = objects & (table.box_flaws == 0)
+        usable = boxes & (table.mask_flaws == 0) if with_masks else boxes
+        if self.keypoint_layout is not None and (is_train or objects.any()):
+            check_points(table, boxes if is_train else chosen, len(self.keypoint_layout))
+        self._report(chosen, objects if is_train else chosen, with_masks)
+        if not usable.any() and (is_train or objects.any()):
+            raise ValueError(self._nothing(chosen, boxes, with_masks, is_train))
+        images, counts = np.unique(table.image_of[objects & ~usable], return_counts=True)
+        if is_train:
+            ids = table.image_ids[images].tolist()
+            self.dropped = dict(zip(ids, counts.tolist(), strict=True))
+        return usable
+
+    def _report(self, chosen: np.ndarray, checked: np.ndarray, with_masks: bool) -> None:
+        """Log how many of ``chosen`` are crowds, what is left out of ``checked``, what is odd."""
+        table = self.annotations
+        for line in describe_otherwise(table):
+            logger.info("data set %s: %s", self.name, line)
+        crowds = int((table.crowds & chosen).sum())
+        if crowds:
+            logger.info(
+                "data set %s: %d of %d annotations are crowds: they are not trained on, and in "
+                "testing what is found in them counts neither way",
+                self.name,
+                crowds,
+                int(chosen.sum()),
+            )
+        for line in (
+            *describe_left_out(table, checked, with_masks),
+            *describe_doubts(table, checked, with_masks),
+        ):
+            logger.warning("data set %s: %s", self.name, line)
+
+    def _nothing(
+        self, chosen: np.ndarray, boxes: np.ndarray, with_masks: bool, is_train: bool
+    ) -> str:
+        """Return the message for a file without a usable annotation."""
+        table = self.annotations
+        objects = chosen & ~table.crowds
+        parts = count_reasons(table.box_flaws[objects], flaws.BOX_FLAWS)
+        if with_masks:
+            parts += count_reasons(table.mask_flaws[boxes], flaws.MASK_FLAWS)
+        remedy = "; for boxes alone give MODEL.MASK_ON False" if boxes.any() else ""
+        purpose = "train on" if is_train else "score by"
+        return (
+            f"data set {self.name!r}: nothing to {purpose} in {table.file}: "
+            f"{len(table.image_ids)} images, {int((chosen & table.crowds).sum())} crowds, "
+            f"{', '.join(parts) or 'and no other annotations'}{remedy}"
         )
-    return kept
+
+    def _places_to_train(
+        self, places: np.ndarray, usable: np.ndarray, filter_empty: bool
+    ) -> np.ndarray:
+        """Return the places of the images to train on; ValueError where there are none."""
+        table = self.annotations
+        if filter_empty:
+            counts = np.bincount(table.image_of[usable], minlength=len(table.image_ids))
+            places = places[counts[places] > 0]
+        least = self._keypoints.min_per_image if self._keypoints else 0
+        if self.keypoint_layout is not None and least:
+            labelled = count_labelled(table, usable, len(self.keypoint_layout))
+            places = places[labelled[places] >= least]
+            if not len(places):
+                raise ValueError(
+                    f"data set {self.name!r}: no image of {table.file} has {least} labelled "
+                    "keypoints (KRCNN.MIN_KEYPOINTS_PER_IMAGE)"
+                )
+        return places
+
+    def _check_images(self) -> None:
+        """Raise ValueError where an image has no name or no size."""
+        table = self.annotations
+        nameless = np.flatnonzero(table.columns["name"][:, 1] < 0)
+        if len(nameless):
+            raise ValueError(
+                f"{table.file}: images, id {table.image_ids[nameless[0]]}: 'file_name' is None, "
+                "not text"
+            )
+        empty = table.image_ids[(table.sizes < 1).any(axis=1)].tolist()
+        if empty:
+            raise ValueError(f"{table.file}: images with no height or width: {shorten(empty)}")
 
 
-def _clipped_box(bbox: Any, size: tuple[int, int]) -> list[float] | None:
-    """Return COCO's [x, y, width, height] as xyxy inside the image; None where nothing is left."""
-    if not are_numbers(bbox, 4):
-        return None
-    x, y, width, height = bbox
-    x1, x2 = (min(max(value, 0), size[1]) for value in (x, x + width))
-    y1, y2 = (min(max(value, 0), size[0]) for value in (y, y + height))
-    return [x1, y1, x2, y2] if x2 > x1 and y2 > y1 else None
-
-
-def _usable_segmentation(segmentation: Any, size: tuple[int, int]) -> Any:
-    """Return the valid polygons, or the RLE where it fits an image of ``size``; else None."""
-    if isinstance(segmentation, list):
-        polygons = [
-            polygon for polygon in segmentation if are_numbers(polygon, 6) and len(polygon) % 2 == 0
-        ]
-        return polygons or None
-    if not isinstance(segmentation, dict) or segmentation.get("size") != list(size):
-        return None
-    counts = segmentation.get("counts")
-    if isinstance(counts, list):
-        fits = all(isinstance(run, int) and run >= 0 for run in counts)
-        return segmentation if fits and sum(counts) == size[0] * size[1] else None
-    return segmentation if isinstance(counts, str) and counts else None
-
-
-def _mask(segmentation: Any) -> Mask:
-    if isinstance(segmentation, dict):
-        return BitMask.from_rle(segmentation)
-    return PolygonMask(
-        tuple(np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation)
-    )
+def _corners(boxes: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Return (N, 4) float32 xyxy, inside the image of ``size``, from COCO's x, y, width, height."""
+    low, sides = boxes[:, :2], boxes[:, 2:]
+    limits = size[::-1]
+    corners = np.concatenate((low, low + sides), axis=1).clip(0, limits * 2)
+    return torch.from_numpy(corners.astype(np.float32))

@@ -1,10 +1,12 @@
 """The keypoints of an annotation file in COCO's format."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pet.data.datasets.coco_file import CocoFile, Entry, are_numbers
+import numpy as np
+
+from pet.annotations import Annotations
+from pet.annotations.table import Entry
 from pet.structures import KeypointLayout
 
 _REMEDY = (
@@ -21,26 +23,26 @@ class KeypointOptions:
     min_per_image: int = 0  # training leaves out images with fewer labelled points
 
 
-def read_layout(file: CocoFile) -> KeypointLayout:
-    """Return the points that the categories of ``file`` name.
+def read_layout(table: Annotations) -> KeypointLayout:
+    """Return the points that the categories of ``table`` name.
 
     Categories without any are fine beside others. Raises ValueError, naming file and key, where
     all lack them, where two have different ones, or where they cannot be meant.
     """
     layouts = {
-        category["name"]: _layout(category, f"{file.path}: category {category['name']!r}")
-        for category in file.categories
+        category["name"]: _layout(category, f"{table.file}: category {category['name']!r}")
+        for category in table.categories
         if category.get("keypoints")
     }
     if not layouts:
         raise ValueError(
-            f'{file.path}: no category has "keypoints", the names of its points; {_REMEDY}'
+            f'{table.file}: no category has "keypoints", the names of its points; {_REMEDY}'
         )
     (first, layout), *others = layouts.items()
     for name, other in others:
         if other.names != layout.names:
             raise ValueError(
-                f'{file.path}: the categories {first!r} and {name!r} have different "keypoints"; '
+                f'{table.file}: the categories {first!r} and {name!r} have different "keypoints"; '
                 "a model predicts the same points for all classes"
             )
     return layout
@@ -67,34 +69,44 @@ def _is_list(values: Any, kind: type) -> bool:
     return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
-def read_points(annotation: Entry, count: int, shift: float, file: CocoFile) -> list[float]:
-    """Return x, y, visibility of ``count`` points, end to end; 0, 0, 0 for one not labelled.
+def check_points(table: Annotations, chosen: np.ndarray, count: int) -> None:
+    """Raise ValueError where keypoints of ``chosen`` (M,) bool are not ``count`` points, or none.
 
-    Where ``annotation`` has none, no point is labelled. ``shift`` is added to the others. Raises
-    ValueError, naming file and annotation, where they are not three finite numbers a point.
+    It names file and annotation.
     """
-    values = annotation.get("keypoints")
-    if not values:
-        return [0.0] * (3 * count)
-    if not are_numbers(values, 3 * count) or len(values) != 3 * count:
+    owners, lengths = table.with_keypoints()
+    if not len(owners) and not table.point_flaws.any():
+        raise ValueError(f'{table.file}: no annotation has "keypoints"; {_REMEDY}')
+    wrong = table.point_flaws > 0
+    wrong[owners[lengths != 3 * count]] = True
+    numbers = np.flatnonzero(wrong & chosen)
+    if len(numbers):
         raise ValueError(
-            f"{file.path}: annotation {annotation['id']}: the key 'keypoints' must hold x, y and "
-            f"visibility of each of the {count} points that the category names, {3 * count} finite "
-            f"numbers; it holds {values!r}"
+            f"{table.file}: annotation {table.ids[numbers[0]]}: the key 'keypoints' must hold x, y "
+            f"and visibility of each of the {count} points that the category names, {3 * count} "
+            f"finite numbers; {len(numbers)} annotations hold something else"
         )
-    points: list[float] = []
-    for x, y, visibility in zip(values[::3], values[1::3], values[2::3], strict=True):
-        points += (x + shift, y + shift, visibility) if visibility > 0 else (0.0, 0.0, 0.0)
-    return points
 
 
-def count_labelled(points: Sequence[Sequence[float]]) -> int:
-    """Return how many points are labelled, of objects as ``read_points`` returns them."""
-    return sum(visibility > 0 for per_object in points for visibility in per_object[2::3])
+def read_points(table: Annotations, number: int, count: int, shift: float) -> np.ndarray:
+    """Return x, y, visibility (``count``, 3) of an annotation; 0, 0, 0 for one not labelled.
+
+    Where it has none, no point is labelled. ``shift`` is added to the others.
+    """
+    values = table.keypoints(number)
+    if not len(values):
+        return np.zeros((count, 3))
+    points = values.reshape(count, 3) + np.array([shift, shift, 0.0])
+    return np.where(points[:, 2:] > 0, points, 0)
 
 
-def require_keypoints(file: CocoFile) -> None:
-    """Raise ValueError where no annotation of ``file`` has keypoints."""
-    annotations = (a for per_image in file.annotations.values() for a in per_image)
-    if not any(annotation.get("keypoints") for annotation in annotations):
-        raise ValueError(f'{file.path}: no annotation has "keypoints"; {_REMEDY}')
+def count_labelled(table: Annotations, chosen: np.ndarray, count: int) -> np.ndarray:
+    """Return (N,) int64: how many points of ``chosen`` (M,) bool are labelled in each image."""
+    owners, _ = table.with_keypoints()
+    rows = chosen[owners]
+    owners, starts = owners[rows], table.columns["point_range"][rows, 0]
+    places = starts[:, None] + np.arange(2, 3 * count, 3)
+    labelled = (table.columns.numbers[places] > 0).sum(axis=1)
+    return np.bincount(
+        table.image_of[owners], weights=labelled, minlength=len(table.image_ids)
+    ).astype(np.int64)

@@ -1,25 +1,30 @@
 import pytest
 
-from pet.data.datasets.coco_file import read_coco_file
+from pet.annotations import read_annotations
 from tests.data.small_coco import annotation, image, write_annotations
 
 
 def test_sorted_by_id_and_without_info(tmp_path):
     images = [image(9), image(4)]
-    path = write_annotations(tmp_path / "a.json", images, [annotation(2, 9), annotation(1, 9)])
-    file = read_coco_file(path)
-    assert [entry["id"] for entry in file.images] == [4, 9]
-    assert [entry["name"] for entry in file.categories] == ["cat", "dog"]
-    assert {key: [a["id"] for a in found] for key, found in file.annotations.items()} == {
-        4: [],
-        9: [2, 1],
-    }
+    entries = [annotation(2, 9), annotation(7, 4), annotation(1, 9)]
+    file = read_annotations(write_annotations(tmp_path / "a.json", images, entries))
+    assert file.image_ids.tolist() == [4, 9]
+    assert [file.file_name(place) for place in range(2)] == ["4.png", "9.png"]
+    assert file.sizes.tolist() == [[8, 12]] * 2
+    assert file.categories == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    assert file.ids.tolist() == [7, 2, 1] and file.first.tolist() == [0, 1, 3]
+    assert file.image_of.tolist() == [0, 1, 1]
+    assert file.boxes.tolist() == [[1, 1, 3, 3]] * 3 and file.areas.tolist() == [9] * 3
+    assert [polygon.tolist() for polygon in file.polygons(1)] == [[[1, 1], [4, 1], [4, 4], [1, 4]]]
 
 
 def test_annotations_may_be_missing(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"images": [], "categories": []}')
-    assert read_coco_file(path).annotations == {}
+    file = read_annotations(path)
+    assert not file.has_annotations and not len(file.ids)
+    path.write_text('{"images": [], "categories": [], "annotations": []}')
+    assert read_annotations(path).has_annotations
 
 
 @pytest.mark.parametrize(
@@ -34,14 +39,19 @@ def test_annotations_may_be_missing(tmp_path):
         ('{"images": {}, "categories": []}', "no list 'images'"),
         ('{"images": [3], "categories": []}', "images, entry 0: 'id' is None"),
         ('{"images": [{"id": "a"}], "categories": []}', "'id' is 'a', not a whole number"),
-        ('{"images": [{"id": 5}], "categories": []}', "images, id 5: 'file_name' is None"),
+        ('{"images": [{"id": true}], "categories": []}', "'id' is True, not a whole number"),
+        ('{"images": [{"id": 1.5}], "categories": []}', "'id' is 1.5, not a whole number"),
+        ('{"images": [{"id": 1e30}], "categories": []}', "'id' is 1e.30, not a whole number"),
+        ('{"images": [], "categories": [], "annotations": {}}', "no list 'annotations'"),
+        ('{"images": [], "categories": [], "annotations": [[]]}', r"entry 0: \[\] is no object"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_broken_files(tmp_path, text, message):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
-        read_coco_file(path)
+        read_annotations(path)
     assert str(path) in str(caught.value)
 
 
@@ -49,12 +59,12 @@ def test_not_text(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b"\xff\xfe\xfd")
     with pytest.raises(ValueError, match="is not JSON"):
-        read_coco_file(path)
+        read_annotations(path)
 
 
 def test_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no annotation file .*a\.json"):
-        read_coco_file(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError, match=r"no annotation file .*a\.json; give"):
+        read_annotations(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
@@ -69,13 +79,16 @@ def test_missing(tmp_path):
             "category_id not among its categories: annotation 0 has 99, .* and 2 more",
         ),
         ([image(1)], [annotation(5, None)], "annotations, id 5: 'image_id' is None"),
-        ([image(1, height=0)], [], "no height or width: 1"),
+        ([image(1, height=1.5)], [], "images, id 1: 'height' is 1.5, not a whole number"),
+        ([image(1, height=10**6, width=10**6)], [], "1000000 x 1000000 pixels cannot be meant"),
+        ([image(1)], [annotation(5, 1, iscrowd=2)], "id 5: 'iscrowd' is 2, not 0 or 1"),
+        ([image(1)], [annotation(5, 1, iscrowd="maybe")], "id 5: 'iscrowd' is 'maybe', not 0 or 1"),
     ],
 )
 def test_wrong_ids(tmp_path, images, annotations, message):
     path = write_annotations(tmp_path / "a.json", images, annotations)
     with pytest.raises(ValueError, match=message) as caught:
-        read_coco_file(path)
+        read_annotations(path)
     assert str(path) in str(caught.value)
 
 
@@ -83,4 +96,4 @@ def test_duplicate_categories(tmp_path):
     categories = [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]
     path = write_annotations(tmp_path / "a.json", [], [], categories=categories)
     with pytest.raises(ValueError, match="more than once in categories: 1"):
-        read_coco_file(path)
+        read_annotations(path)

@@ -1,0 +1,164 @@
+"""Reading a large annotation file piece by piece: never all of it as Python objects at once."""
+
+import codecs
+import json
+import mmap
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+_PIECE = 4 << 20  # bytes of annotations that become Python objects at a time
+_LIST = re.compile(rb'"annotations"\s*:\s*\[')
+_BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+class UnusualJsonError(ValueError):
+    """The text cannot be read in pieces; as a whole, perhaps."""
+
+
+def load_json(data: bytes) -> Any:
+    """Return what the JSON text ``data`` holds, NaN and Infinity among it.
+
+    Raises ValueError where it is none, or nested too deeply.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        pass  # what orjson refuses, the standard library may take, or it tells where it fails
+    try:
+        return json.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def without_mark(data: bytes) -> tuple[bytes, str]:
+    """Return JSON text as UTF-8 without a byte order mark, and what had to be done for it."""
+    if data.startswith(codecs.BOM_UTF8):
+        return data[len(codecs.BOM_UTF8) :], "a byte order mark at the beginning"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16").encode(), "UTF-16 in place of UTF-8"
+    return data, ""
+
+
+class PiecewiseFile:
+    """A file of one JSON object, whose list "annotations" is read in pieces.
+
+    After ``pieces`` are through, ``rest`` has all else.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Open ``file``; raises UnusualJsonError where the list cannot be found."""
+        with open(file, "rb") as opened:
+            self._text = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        found = _LIST.search(self._text)
+        if found is None:
+            raise UnusualJsonError('there is no list "annotations"')
+        self._start, self._end = found.end(), -1
+        self._forgotten = 0
+        #: What had to be done for the encoding; "" for nothing.
+        self.mark = ""
+
+    def __len__(self) -> int:
+        return len(self._text)
+
+    def pieces(self) -> Iterator[tuple[list[Any], int]]:
+        """Yield some annotations at a time, and the byte that is reached.
+
+        Raises UnusualJsonError where the text is no list of them.
+        """
+        place = self._start
+        while self._end < 0:
+            items, place = self._next(place)
+            yield items, place
+            self._forget(place)
+
+    def rest(self) -> dict[str, Any]:
+        """Return the object without its annotations.
+
+        Raises UnusualJsonError where that is none, or the list belonged to something else.
+        """
+        text = self._text[: self._start] + self._text[self._end :]
+        text, self.mark = without_mark(text)
+        try:
+            content = load_json(text)
+        except ValueError as error:
+            raise UnusualJsonError(str(error)) from None
+        if not isinstance(content, dict) or content.get("annotations") != []:
+            raise UnusualJsonError("the list of annotations is not that of the file")
+        return content
+
+    def _next(self, place: int) -> tuple[list[Any], int]:
+        """Return the annotations of the piece that begins at ``place``, and where the next does."""
+        cut = _BETWEEN.search(self._text, min(place + _PIECE, len(self._text)))
+        if cut is not None:
+            try:
+                # Only a whole number of annotations is JSON: a cut inside of one is found out.
+                return orjson.loads(b"[" + self._text[place : cut.start() + 1] + b"]"), cut.end()
+            except ValueError:
+                pass
+        return self._one_by_one(place)
+
+    def _one_by_one(self, place: int) -> tuple[list[Any], int]:
+        """Do as ``_next``, slower, and without a guess at where an annotation ends."""
+        window = 2 * _PIECE
+        while True:
+            data = self._text[place : place + window]
+            at_end = place + window >= len(self._text)
+            items, used, is_over = _decode_items(data, at_end)
+            if is_over:
+                self._end = place + used
+            if items or is_over:
+                return items, place + used
+            if at_end:
+                raise UnusualJsonError("the list of annotations does not end")
+            window *= 4
+
+    def _forget(self, place: int) -> None:
+        """Let the pages before ``place`` leave the memory; they are on the disk."""
+        page = place // mmap.PAGESIZE * mmap.PAGESIZE
+        if hasattr(self._text, "madvise") and page > self._forgotten:
+            self._text.madvise(mmap.MADV_DONTNEED, self._forgotten, page - self._forgotten)
+            self._forgotten = page
+
+
+def _decode_items(data: bytes, at_end: bool) -> tuple[list[Any], int, bool]:
+    """Return the whole items at the beginning of ``data``, the bytes they take, and if all ended.
+
+    ``data`` begins where an item, or the end of the list, may stand; the bytes are those up to
+    where the next item begins, or the list's bracket. Raises UnusualJsonError for what is no list.
+    """
+    try:
+        text = data.decode("utf-8", "strict" if at_end else "ignore")
+    except UnicodeDecodeError as error:
+        raise UnusualJsonError(str(error)) from None
+    items: list[Any] = []
+    place = done = _skip(text, 0)
+    while place < len(text):
+        if text[place] == "]":
+            return items, len(text[:place].encode()), True
+        try:
+            item, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            break
+        items.append(item)
+        place = _skip(text, place)
+        if place >= len(text):
+            items.pop()  # it may go on: a number, perhaps
+            break
+        if text[place] not in ",]":
+            raise UnusualJsonError("something else than a comma stands between two annotations")
+        if text[place] == ",":
+            place = _skip(text, place + 1)
+        done = place
+    return items, len(text[:done].encode()), False
+
+
+def _skip(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    assert found is not None
+    return found.end()

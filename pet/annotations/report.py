@@ -1,0 +1,101 @@
+"""What is said of the annotations of a data set: what is left out, and what looks unlikely."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pet.annotations import flaws
+from pet.annotations.flaws import Flaw
+from pet.annotations.table import Annotations
+from pet.annotations.values import shorten
+
+#: Boxes that look like two corners are worth a word where at least this share of all does.
+_MOST_CORNERS = 0.9
+
+
+def describe_left_out(table: Annotations, chosen: np.ndarray, with_masks: bool) -> list[str]:
+    """Return a line for each reason for which some of ``chosen`` (M,) bool are left out.
+
+    ``with_masks``: a mask that cannot be used is a reason, too.
+    """
+    kinds = [(table.box_flaws, flaws.BOX_FLAWS)]
+    if with_masks:
+        without = np.where(table.box_flaws == 0, table.mask_flaws, 0)
+        kinds.append((without, flaws.MASK_FLAWS))
+    lines = []
+    for column, meanings in kinds:
+        for code, flaw in meanings.items():
+            numbers = np.flatnonzero((column == code) & chosen)
+            if len(numbers):
+                remedy = f"; {flaw.remedy}" if flaw.remedy else ""
+                lines.append(
+                    f"{len(numbers)} annotations of {table.file} are left out, with {flaw.what}: "
+                    f"{name_annotations(table, numbers)}{remedy}"
+                )
+    return lines
+
+
+def count_reasons(column: np.ndarray, meanings: Mapping[int, Flaw]) -> list[str]:
+    """Return "3 with no bbox" for each flaw in ``column``."""
+    counts = [(int((column == code).sum()), flaw.what) for code, flaw in meanings.items()]
+    return [f"{count} with {what}" for count, what in counts if count]
+
+
+def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) -> list[str]:
+    """Return a line for each thing in ``chosen`` (M,) bool that is valid and yet unlikely."""
+    file = table.file
+
+    def found(bit: int) -> np.ndarray:
+        return np.flatnonzero((table.doubts & bit > 0) & chosen)
+
+    lines = []
+    normalised = found(flaws.NORMALISED)
+    if len(normalised):
+        lines.append(
+            f"{len(normalised)} boxes of {file} lie within the first pixel of their image, as if "
+            f"their coordinates were parts of its sides, 0 to 1; COCO's are pixels: "
+            f"{name_annotations(table, normalised)}"
+        )
+    beyond = found(flaws.BEYOND_IMAGE)
+    if len(beyond):
+        lines.append(
+            f"{len(beyond)} boxes of {file} reach out of their image, of which training takes the "
+            f"part inside: {name_annotations(table, beyond)}{_corners(table, chosen)}"
+        )
+    elsewhere = found(flaws.MASK_ELSEWHERE) if with_masks else ()
+    if len(elsewhere):
+        lines.append(
+            f"{len(elsewhere)} masks of {file} lie for the most part outside of their boxes: "
+            f"{name_annotations(table, np.asarray(elsewhere))}"
+        )
+    poor = found(flaws.POOR_AREA)
+    if len(poor):
+        lines.append(
+            f'{len(poor)} annotations of {file} have an "area" that cannot be meant; that of the '
+            f"mask, or else of the box, stands for it: {name_annotations(table, poor)}"
+        )
+    return lines
+
+
+def _corners(table: Annotations, chosen: np.ndarray) -> str:
+    """Return what to add where nearly all boxes could be two corners."""
+    usable = chosen & (table.box_flaws == 0)
+    corners = usable & (table.doubts & flaws.TWO_CORNERS > 0)
+    if corners.sum() < _MOST_CORNERS * usable.sum():
+        return ""
+    return "; are they [x1, y1, x2, y2]? COCO's are [x, y, width, height]"
+
+
+def describe_otherwise(table: Annotations) -> list[str]:
+    """Return a line that counts what was read although it is written otherwise, if any was."""
+    parts = [f"{count} {what}" for what, count in table.read_otherwise.items()]
+    return [f"read in {table.file} all the same: {', '.join(parts)}"] if parts else []
+
+
+def name_annotations(table: Annotations, numbers: np.ndarray) -> str:
+    """Return "image 4 (annotation 2), ..." for the first few of ``numbers``."""
+    named = [
+        f"image {table.image_ids[table.image_of[number]]} (annotation {table.ids[number]})"
+        for number in numbers[:6].tolist()
+    ]
+    return shorten([*named, *numbers[6:]])

@@ -1,0 +1,80 @@
+"""The images and the categories of an annotation file."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pet.annotations.columns import ColumnWriter
+from pet.annotations.table import MOST_PIXELS, Entry
+from pet.annotations.values import Otherwise, short, whole_number, whole_numbers
+
+Arrays = dict[str, np.ndarray]
+
+
+def image_columns(
+    file: Path, entries: Sequence[Any], writer: ColumnWriter, otherwise: Otherwise
+) -> Arrays:
+    """Return the columns of the images, in the file's order; raises ValueError."""
+    ids = _ids(file, "images", entries, otherwise)
+    sides = [_sides(file, ids, entries, key, otherwise) for key in ("height", "width")]
+    names = [entry.get("file_name") for entry in entries]
+    for number, name, height, width in zip(ids, names, *sides, strict=True):
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"{file}: images, id {number}: 'file_name' is {short(name)}, not text")
+        if math.prod((int(height), int(width))) > MOST_PIXELS:
+            raise ValueError(
+                f"{file}: images, id {number}: {width} x {height} pixels cannot be meant"
+            )
+    coded = [(name or "").encode("utf-8", "surrogatepass") for name in names]
+    lengths = np.array([len(code) for code in coded], np.int64)
+    start = writer.append(np.frombuffer(b"".join(coded), np.uint8))
+    starts = start + np.cumsum(lengths) - lengths
+    lengths[[name is None for name in names]] = -1
+    return {
+        "image_id": np.array(ids, np.int64),
+        "image_size": np.stack(sides, axis=1),
+        "name": np.stack((starts, lengths), axis=1),
+    }
+
+
+def _sides(
+    file: Path, ids: Sequence[int], entries: Sequence[Entry], key: str, otherwise: Otherwise
+) -> np.ndarray:
+    """Return (N,) int64: a side of each image in pixels; 0 where it is missing."""
+    values = [entry.get(key) for entry in entries]
+    values = [0 if value is None else value for value in values]
+    sides, wrong = whole_numbers(values, otherwise)
+    if wrong:
+        value = short(values[wrong[0]])
+        raise ValueError(
+            f"{file}: images, id {ids[wrong[0]]}: {key!r} is {value}, not a whole number"
+        )
+    return np.maximum(sides, 0)
+
+
+def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) -> list[Entry]:
+    """Return the categories in order of id; raises ValueError."""
+    found = []
+    for number, entry in zip(_ids(file, "categories", entries, otherwise), entries, strict=True):
+        name = entry.get("name")
+        if not isinstance(name, str):
+            raise ValueError(f"{file}: categories, id {number}: 'name' is {short(name)}, not text")
+        more = {key: entry[key] for key in ("keypoints", "skeleton") if entry.get(key)}
+        found.append({"id": number, "name": name, **more})
+    return sorted(found, key=lambda category: category["id"])
+
+
+def _ids(file: Path, section: str, entries: Sequence[Any], otherwise: Otherwise) -> list[int]:
+    ids = []
+    for place, entry in enumerate(entries):
+        value = entry.get("id") if isinstance(entry, dict) else None
+        number = whole_number(value, otherwise)
+        if number is None:
+            raise ValueError(
+                f"{file}: {section}, entry {place}: 'id' is {short(value)}, not a whole number"
+            )
+        ids.append(number)
+    return ids

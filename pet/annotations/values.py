@@ -1,0 +1,113 @@
+"""Single values of an annotation file, and whole lists of them: as COCO writes them, or otherwise.
+
+What can be read safely although it is written otherwise (a number as text, an id as 1.0) is read,
+and counted.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,25}(\.0*)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+_FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True, "": False}
+_LARGEST = 2**63 - 1
+_SHOWN = 5  # items that an error names before it says "and N more"
+_SHOWN_LETTERS = 60
+
+#: What was read although it is written otherwise -> how often.
+Otherwise = Counter[str]
+
+TEXT_NUMBERS = "numbers written as text"
+WHOLE_FLOATS = "whole numbers written with a decimal point"
+TEXT_FLAGS = "iscrowd written as text"
+
+
+def whole_number(value: Any, otherwise: Otherwise) -> int | None:
+    """Return ``value`` as a whole number of 64 bits, or None where it is none."""
+    found: int | None = None
+    if type(value) is int:
+        found = value
+    elif isinstance(value, float) and value.is_integer():
+        otherwise[WHOLE_FLOATS] += 1
+        found = int(value)
+    elif isinstance(value, str) and _WHOLE.fullmatch(value):
+        otherwise[TEXT_NUMBERS] += 1
+        found = int(value.strip().partition(".")[0])
+    return found if found is not None and abs(found) <= _LARGEST else None
+
+
+def number(value: Any, otherwise: Otherwise) -> float:
+    """Return ``value`` as a finite number, or NaN where it is none."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        otherwise[TEXT_NUMBERS] += 1
+        found = float(value)
+    elif isinstance(value, int | float):
+        try:
+            found = float(value)
+        except OverflowError:
+            return math.nan
+    else:
+        return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
+def flag(value: Any, otherwise: Otherwise) -> bool | None:
+    """Return ``value`` as yes or no, or None where it is neither; a missing one (None) is no."""
+    if isinstance(value, str):
+        found = _FLAGS.get(value.strip().lower())
+        otherwise[TEXT_FLAGS] += found is not None
+        return found
+    if value is None:
+        return False
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def short(value: Any) -> str:
+    """Return ``value`` as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 3]}..."
+
+
+def shorten(items: Sequence[object]) -> str:
+    """Return the first few of ``items`` as text, and how many more there are."""
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(str(item) for item in items[:_SHOWN]) + more
+
+
+def whole_numbers(values: Sequence[Any], otherwise: Otherwise) -> tuple[np.ndarray, list[int]]:
+    """Return ``values`` as (n,) int64, and the places of those that are no whole numbers."""
+    if set(map(type, values)) <= {int}:
+        try:
+            return np.array(values, np.int64), []
+        except OverflowError:
+            pass
+    found = [whole_number(value, otherwise) for value in values]
+    wrong = [place for place, value in enumerate(found) if value is None]
+    return np.array([value or 0 for value in found], np.int64), wrong
+
+
+def numbers(values: Sequence[Any], otherwise: Otherwise) -> np.ndarray:
+    """Return ``values`` as (n,) float64: finite numbers, and NaN for what is none."""
+    try:
+        plain = np.array(values)
+    except (ValueError, OverflowError):  # lists of several lengths among them
+        plain = np.array(None)
+    if plain.shape == (len(values),) and plain.dtype.kind in "iuf":
+        found = plain.astype(np.float64, copy=False)
+        found[np.isinf(found)] = np.nan
+        return found
+    return np.array([number(value, otherwise) for value in values], np.float64)
+
+
+def rows_of_numbers(
+    rows: Sequence[Sequence[Any]], otherwise: Otherwise
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all numbers of ``rows``, end to end, as ``numbers`` does, and the length of each."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    return numbers(list(chain.from_iterable(rows)), otherwise), lengths

@@ -1,0 +1,51 @@
+"""Pictures of the detections of a test, a file for each image."""
+
+from collections import Counter
+from pathlib import Path, PurePath
+
+from pet.config import CfgNode
+from pet.data.build import build_image_reader
+from pet.data.datasets import Dataset
+from pet.structures import Detections, ImageInfo
+from pet.visualization.draw import draw_detections, save_picture
+
+
+class VisPictures:
+    """Draws into ``CKPT``/vis/``name``, in the folders that the image files lie in."""
+
+    def __init__(self, data: Dataset, class_names: tuple[str, ...], cfg: CfgNode) -> None:
+        """Draw the first ``VIS.MAX_IMAGES`` of ``data``; labels are ``class_names``."""
+        self._folder = Path(cfg.CKPT, "vis", data.name)
+        self._reader = build_image_reader(cfg)
+        self._layout = data.keypoint_layout
+        self._names = ("object",) if cfg.MODEL.RPN_ONLY else class_names
+        self._threshold = cfg.VIS.VIS_TH
+        count = min(cfg.VIS.MAX_IMAGES or len(data), len(data))
+        self._outputs = _output_names([data.info(index).file for index in range(count)])
+
+    def draw(self, info: ImageInfo, detections: Detections) -> None:
+        """Write the picture of an image, where it is one of those to draw."""
+        if info.file not in self._outputs:
+            return
+        image = self._reader.read(info.file, (info.height, info.width))
+        picture = draw_detections(image, detections, self._names, self._threshold, self._layout)
+        save_picture(self._folder / self._outputs[info.file], picture)
+
+
+def _output_names(files: list[str]) -> dict[str, str]:
+    """Return for each file the name of its picture: as it lies below the folder they share.
+
+    Where two differ in their suffix alone, it stays in the names of both.
+    """
+    parents = [PurePath(file).parent.parts for file in files]
+    shared = 0
+    for parts in zip(*parents, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    relative = {file: PurePath(*PurePath(file).parts[shared:]) for file in files}
+    bare = {file: str(path.with_suffix("")) for file, path in relative.items()}
+    times = Counter(bare.values())
+    return {
+        file: f"{bare[file] if times[bare[file]] == 1 else relative[file]}.jpg" for file in files
+    }
