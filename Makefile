@@ -12,12 +12,15 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 # An index asked beside the usual one, such as https://download.pytorch.org/whl/cpu, whose wheels
 # of PyTorch are small and for the CPU only.
 TORCH_INDEX ?=
+# The oldest releases that Pet supports, in an environment beside the usual one.
+OLDEST_VENV := .venv-oldest
+OLDEST ?= torch==2.6.0 torchvision==0.21.0 'numpy<2'
 
 QUICKSTART := quickstart_e2e_mask_rcnn_R-18-FPN
 QUICKSTART_CFG := cfgs/rcnn/shapes/$(QUICKSTART).yaml
 QUICKSTART_OUT := ckpts/rcnn/shapes/$(QUICKSTART)
 
-.PHONY: help quickstart install test lint format slow clean
+.PHONY: help quickstart install test test-real test-oldest pytest lint format slow clean
 .DEFAULT_GOAL := help
 # Two installations into one environment must not run at once.
 .NOTPARALLEL:
@@ -26,6 +29,8 @@ help:
 	@echo "make quickstart  install, train Mask R-CNN on drawn shapes, test it, write pictures"
 	@echo "make install     build .venv and install Pet in it, editable"
 	@echo "make test        ruff, mypy and pytest: all that continuous integration checks"
+	@echo "make test-real   the tests of real pictures alone: PET_TEST_DATA names their folder"
+	@echo "make test-oldest pytest on the oldest PyTorch supported, in an environment of its own"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make format      let ruff format and mend the code"
 	@echo "make slow        the tests that take many minutes"
@@ -49,8 +54,16 @@ quickstart: $(VENV)/.installed
 install: $(VENV)/.installed
 	@echo "== Pet is installed: . $(BIN)/activate"
 
-test: lint
+test: lint pytest
+
+pytest: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-real: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'real_pictures and not slow'
+
+test-oldest:
+	$(MAKE) pytest VENV=$(OLDEST_VENV) INSTALL_ARGS="$(INSTALL_ARGS) $(OLDEST)"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -65,7 +78,7 @@ slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find pet tools tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. A stamp is written last, so that what was interrupted is done again.

@@ -18,11 +18,13 @@ REQUIREMENTS = [
     "tqdm>=4.64",
     "matplotlib>=3.7",
     "pillow>=9.1",
+    "orjson>=3.9",
 ]
 
 TEST_REQUIREMENTS = [
     "pytest>=8.0",
     "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
     "ruff>=0.9",
     "mypy>=1.14",
     "types-PyYAML",

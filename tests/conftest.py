@@ -9,10 +9,21 @@ import torch
 
 from pet.config import CfgNode, cfg, default_cfg, reset_cfg
 from tests.data_folder import data_folder
-from tests.small_cfgs import two_pictures
+from tests.small_cfgs import drawn_pictures
 
 # Several small tests in a row are fastest on one thread, and give the same numbers everywhere.
 torch.set_num_threads(int(os.environ.get("PET_TEST_THREADS", "1")))
+
+
+# The fixtures by which a test asks for real pictures, and is skipped where there are none.
+_REAL = {"coco_mini", "voc_mini"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of real pictures, so that they can be run by themselves."""
+    for item in items:
+        if _REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real_pictures")
 
 
 @pytest.fixture(autouse=True)
@@ -42,5 +53,5 @@ def voc_mini() -> Path:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> dict[str, Any]:
-    """Return the keys of a data set of two pictures, with masks and keypoints."""
-    return two_pictures(tmp_path_factory.mktemp("pictures"))
+    """Return the keys of a data set of two drawn pictures, with masks and keypoints."""
+    return drawn_pictures(tmp_path_factory.mktemp("pictures"))

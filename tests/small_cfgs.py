@@ -1,8 +1,8 @@
 """The YAML files under cfgs/ made small, by changes that are the same for all.
 
 A trunk of two blocks a stage (resnet18_1x32d), few channels, few proposals and two small pictures,
-real ones where there are any. (Deformable convolutions need bottleneck blocks, and keep their
-trunk.) What is left are the parts that a YAML puts together, and how.
+drawn ones unless a test asks for real ones. (Deformable convolutions need bottleneck blocks, and
+keep their trunk.) What is left are the parts that a YAML puts together, and how.
 """
 
 import json
@@ -14,9 +14,9 @@ import pytest
 from pet.config import CfgNode, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.data.build import build_dataset, resolve_num_classes, resolve_num_keypoints
 from pet.data.datasets import shapes
-from tests.data_folder import data_folder
 
-PICTURES = (790, 37666)  # two of one shape, with people at work
+REAL_PICTURES = (790, 37666)  # two of one shape, with people at work
+MOST_STEPS = 15
 SMALL: dict[str, Any] = {
     "DEVICE": "cpu",
     # For random weights, which have not learnt to live with pixels up to 255.
@@ -38,13 +38,12 @@ SMALL: dict[str, Any] = {
     "KRCNN.CONV_DIM": 32,
     "RETINANET.SCORE_THRESH": 0.0,
     "RETINANET.DETECTIONS_PER_IMG": 5,
-    "SOLVER.BASE_LR": 0.005,
-    "SOLVER.MAX_ITER": 3,
+    "SOLVER.BASE_LR": 0.05,
+    "SOLVER.MAX_ITER": MOST_STEPS,
     "SOLVER.STEPS": (),
     "SOLVER.LR_POLICY": "STEP",
     "SOLVER.WARM_UP_ITERS": 0,
     "SOLVER.SNAPSHOT_ITERS": 2,
-    "SOLVER.CLIP_GRAD_NORM": 1.0,
     "TRAIN.WEIGHTS": "",
     "TRAIN.DATASETS": ("small",),
     "TRAIN.SCALES": (96,),
@@ -59,17 +58,21 @@ SMALL: dict[str, Any] = {
 }
 
 
-def two_pictures(folder: Path) -> dict[str, Any]:
-    """Return the keys of a data set of two pictures, with masks and keypoints, in ``folder``."""
-    try:
-        data = data_folder("coco-mini")
-    except pytest.skip.Exception:
-        images, content = _drawn(folder)
-    else:
-        images = data / "train2017"
-        source = data / "annotations" / "person_keypoints_train2017.json"
-        content = json.loads(source.read_text())
-        content["images"] = [image for image in content["images"] if image["id"] in PICTURES]
+def drawn_pictures(folder: Path) -> dict[str, Any]:
+    """Return the keys of a data set of two drawn pictures, with masks and keypoints."""
+    images, content = _drawn(folder)
+    return _two_pictures(folder, images, content)
+
+
+def real_pictures(folder: Path, coco_mini: Path) -> dict[str, Any]:
+    """Return the keys of a data set of two pictures of ``coco_mini``, with masks and keypoints."""
+    file = coco_mini / "annotations" / "person_keypoints_train2017.json"
+    content = json.loads(file.read_text())
+    content["images"] = [image for image in content["images"] if image["id"] in REAL_PICTURES]
+    return _two_pictures(folder, coco_mini / "train2017", content)
+
+
+def _two_pictures(folder: Path, images: Path, content: dict[str, Any]) -> dict[str, Any]:
     wanted = {image["id"] for image in content["images"]}
     annotations = [a for a in content["annotations"] if a["image_id"] in wanted]
     assert len(wanted) == 2 and annotations
