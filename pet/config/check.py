@@ -55,7 +55,10 @@ def _check_choices(cfg: CfgNode) -> None:
     for name, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
-        _at_least(cfg, f"DATASETS.{name}.MAX_IMAGES", 0)
+        if block.MAX_IMAGES < 0:
+            raise ValueError(
+                f"DATASETS.{name}.MAX_IMAGES must be at least 0; got {block.MAX_IMAGES}"
+            )
 
 
 def _check_ranges(cfg: CfgNode) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -72,7 +73,7 @@ def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
             if not images:
                 raise ValueError(f"the folder {path} has no images in it ({', '.join(_SUFFIXES)})")
             files += images
-        elif path.exists() or str(path).split(".")[0] not in cfg:
+        elif path.exists() or re.split("[.=]", str(path))[0] not in cfg:
             files.append(path)
         else:
             raise ValueError(
