@@ -7,6 +7,7 @@ from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_backbone
 from pet.config.check_heads import check_heads
+from pet.config.check_numbers import check_numbers
 from pet.config.check_testing import check_testing
 
 _NORMS = ("freeze", "bn", "syncbn", "gn")
@@ -14,6 +15,7 @@ _NORMS = ("freeze", "bn", "syncbn", "gn")
 
 def check_cfg(cfg: CfgNode) -> None:
     """Raise ValueError, naming the keys and what would do, where ``cfg`` contradicts itself."""
+    check_numbers(cfg)
     _check_choices(cfg)
     _check_ranges(cfg)
     _check_schedule(cfg)

@@ -206,6 +206,8 @@ def test_the_home_folder_of_nobody_ends_with_status_2(words, capsys):
         (b"SEED: \x07", "control character U+0007"),
         (b"SEED: 1\nSEED: 2", "has SEED twice"),
         (b"CKPT: ~nobody_such", "there is no home folder"),
+        (b"SEED: 1" + b"0" * 30, "SEED must lie between -2**63 and 2**63 - 1"),
+        (b"SOLVER: {BASE_LR: .nan}", "SOLVER.BASE_LR must be finite; got nan"),
     ],
 )
 def test_a_broken_file_is_one_line(capsys, fresh_cfg, tmp_path, content, message):
