@@ -53,6 +53,15 @@ def _add_data_keys(node: CfgNode) -> None:
     node.DATASETS = CfgNode(new_allowed=True)
 
     node.INPUT = CfgNode()
+    # What is done with the EXIF orientation of a picture file: "auto" (turned upright, except where
+    # the width and height that the data set declares fit only the pixels as stored), "upright"
+    # (always turned) or "stored" (never).
+    node.INPUT.ORIENTATION = "auto"
+    # Most pixels of a picture file. A larger one is refused before it is decoded; 0 for no limit.
+    node.INPUT.MAX_PIXELS = 250_000_000
+    # How many bits the values of pictures with 16 bits a channel use, 8 to 16: 12 for those of many
+    # cameras and microscopes. They are divided by 2 ** (BIT_DEPTH - 8).
+    node.INPUT.BIT_DEPTH = 16
     # Channel order the network expects, "RGB" or "BGR". Source: torchvision's ImageNet weights.
     node.INPUT.CHANNEL_ORDER = "RGB"
     # Mean of each channel, in CHANNEL_ORDER, on the 0-255 scale. Source: torchvision's ImageNet.
