@@ -11,6 +11,7 @@ REQUIREMENTS = [
     "torch>=2.6",
     "torchvision>=0.21",
     "yacs>=0.1.8",
+    "pyyaml>=6.0",
     "pycocotools>=2.0.8",
     "opencv-python>=4.8",
     "numpy>=1.24",

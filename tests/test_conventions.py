@@ -28,7 +28,7 @@ from tests.source_code import (
 )
 
 # What the two lowest packages may import from outside, besides the standard library.
-OUTSIDE = {"config": {"yacs"}, "ops": {"torch", "torchvision"}}
+OUTSIDE = {"config": {"yacs", "yaml"}, "ops": {"torch", "torchvision"}}
 
 # The modules of pet/config that define no keys.
 CONFIG_MACHINERY = {"__init__", "check", "errors", "merge"}

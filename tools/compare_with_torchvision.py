@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from pet.config import cfg
-from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.comparison import compare_with_torchvision, format_table
 
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Compare with torchvision, stage by stage.")
+    parser = ToolParser(description="Compare with torchvision, stage by stage.")
     parser.add_argument("--weights", help="file of torchvision's model; default: random weights")
     parser.add_argument("--images", nargs="+", default=[], help="files; default: random pictures")
     add_cfg_arguments(parser)

@@ -16,7 +16,7 @@ from pet.checkpoint.convert import (
     write_weights,
 )
 from pet.config import freeze, merge_cfg_from_file
-from pet.engine.cli import add_import_argument, run_tool
+from pet.engine.cli import ToolParser, add_import_argument, run_tool
 from pet.utils.extensions import import_extensions
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Convert published weights to Pet's keys.")
+    parser = ToolParser(description="Convert published weights to Pet's keys.")
     parser.add_argument("source", metavar="SOURCE_FILE", help="the published file, .pth or .pkl")
     parser.add_argument("out", metavar="OUT.pth", help="the file to write")
     parser.add_argument(

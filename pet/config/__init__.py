@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 from .base import base_cfg
 from .check import check_cfg
 from .errors import UnknownNameError
+from .home import expand_home, expand_paths
 from .merge import merge_from_file, merge_from_list
 from .rcnn import add_rcnn_cfg
 
@@ -50,15 +51,20 @@ def merge_cfg_from_file(path: str | Path, node: CfgNode = cfg) -> None:
 
 
 def merge_cfg_from_list(opts: Sequence[Any], node: CfgNode = cfg) -> None:
-    """Merge ``[KEY, value, ...]`` into ``node``, by default the global config; raises as above."""
+    """Merge ``[KEY, value, "KEY=VALUE", ...]`` into ``node``, by default the global config.
+
+    Raises as above.
+    """
     merge_from_list(node, opts)
 
 
 def freeze(node: CfgNode = cfg) -> None:
     """Check that the keys of ``node`` agree with each other, then make it unchangeable.
 
-    Raises ValueError naming the contradicting keys.
+    A ``~`` that a path opens with becomes the home folder. Raises ValueError naming the
+    contradicting keys.
     """
+    expand_paths(node)
     check_cfg(node)
     node.freeze()
 
@@ -76,6 +82,7 @@ __all__ = [
     "cfg",
     "check_cfg",
     "default_cfg",
+    "expand_home",
     "freeze",
     "merge_cfg_from_file",
     "merge_cfg_from_list",

@@ -53,6 +53,15 @@ def _add_data_keys(node: CfgNode) -> None:
     node.DATASETS = CfgNode(new_allowed=True)
 
     node.INPUT = CfgNode()
+    # What is done with the EXIF orientation of a picture file: "auto" (turned upright, except where
+    # the width and height that the data set declares fit only the pixels as stored), "upright"
+    # (always turned) or "stored" (never).
+    node.INPUT.ORIENTATION = "auto"
+    # Most pixels of a picture file. A larger one is refused before it is decoded; 0 for no limit.
+    node.INPUT.MAX_PIXELS = 250_000_000
+    # How many bits the values of pictures with 16 bits a channel use, 8 to 16: 12 for those of many
+    # cameras and microscopes. They are divided by 2 ** (BIT_DEPTH - 8).
+    node.INPUT.BIT_DEPTH = 16
     # Channel order the network expects, "RGB" or "BGR". Source: torchvision's ImageNet weights.
     node.INPUT.CHANNEL_ORDER = "RGB"
     # Mean of each channel, in CHANNEL_ORDER, on the 0-255 scale. Source: torchvision's ImageNet.
@@ -69,15 +78,6 @@ def _add_data_keys(node: CfgNode) -> None:
     # Batches are padded so that height and width are multiples of this, in pixels. Source: FPN's
     # coarsest stride in the trunk is 32.
     node.INPUT.SIZE_DIVISIBILITY = 32
-    # Whether a picture is turned as its EXIF orientation says: "upright" (always), "stored" (never)
-    # or "auto" (unless the annotation file declares a size that only the stored pixels have).
-    # Source: Detectron2 turns them.
-    node.INPUT.ORIENTATION = "auto"
-    # Pictures of more pixels are refused before they are decoded, which takes 3 bytes and more of
-    # memory for each pixel.
-    node.INPUT.MAX_PIXELS = 250_000_000
-    # How many bits of a channel a file of 16 bits uses, 8 to 16: 12 where its values end at 4095.
-    node.INPUT.BIT_DEPTH = 16
 
     node.DATALOADER = CfgNode()
     # Order of the training images: "DistributedSampler" (each image once an epoch, shuffled) or

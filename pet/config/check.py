@@ -7,6 +7,7 @@ from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_backbone
 from pet.config.check_heads import check_heads
+from pet.config.check_numbers import check_numbers
 from pet.config.check_testing import check_testing
 
 _NORMS = ("freeze", "bn", "syncbn", "gn")
@@ -14,8 +15,10 @@ _NORMS = ("freeze", "bn", "syncbn", "gn")
 
 def check_cfg(cfg: CfgNode) -> None:
     """Raise ValueError, naming the keys and what would do, where ``cfg`` contradicts itself."""
+    check_numbers(cfg)
     _check_choices(cfg)
     _check_ranges(cfg)
+    _check_input(cfg)
     _check_schedule(cfg)
     check_backbone(cfg)
     _check_anchors(cfg)
@@ -26,6 +29,7 @@ def check_cfg(cfg: CfgNode) -> None:
 
 
 def _check_choices(cfg: CfgNode) -> None:
+    _one_of(cfg, "INPUT.ORIENTATION", ("auto", "upright", "stored"))
     _one_of(cfg, "INPUT.CHANNEL_ORDER", ("RGB", "BGR"))
     _one_of(cfg, "INPUT.INTERPOLATION", ("opencv", "pil", "float"))
     _one_of(cfg, "INPUT.RESIZE_ROUNDING", ("half_up", "floor"))
@@ -55,7 +59,10 @@ def _check_choices(cfg: CfgNode) -> None:
     for name, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{name} must be a section with IMAGES and ANNOTATIONS")
-        _at_least(cfg, f"DATASETS.{name}.MAX_IMAGES", 0)
+        if block.MAX_IMAGES < 0:
+            raise ValueError(
+                f"DATASETS.{name}.MAX_IMAGES must be at least 0; got {block.MAX_IMAGES}"
+            )
 
 
 def _check_ranges(cfg: CfgNode) -> None:
@@ -104,6 +111,7 @@ def _check_ranges(cfg: CfgNode) -> None:
         "TRAIN.LOADER_THREADS",
         "TEST.LOADER_THREADS",
         "VIS.MAX_IMAGES",
+        "INPUT.MAX_PIXELS",
         "MODEL.BATCH_NORM_EPS",
         "FPN.ROI_RATIO_EPS",
         "FPN.ROI_LEVEL_EPS",
@@ -151,12 +159,19 @@ def _check_ranges(cfg: CfgNode) -> None:
             "MODEL.NUM_CLASSES counts the background, so the least is 2; -1 takes it from the "
             f"data sets; got {cfg.MODEL.NUM_CLASSES}"
         )
+    if not cfg.TRAIN.SCALES or min(cfg.TRAIN.SCALES) < 1:
+        raise ValueError(f"TRAIN.SCALES needs one or more positive sizes; got {cfg.TRAIN.SCALES}")
+
+
+def _check_input(cfg: CfgNode) -> None:
     if len(cfg.INPUT.PIXEL_MEAN) != 3 or len(cfg.INPUT.PIXEL_STD) != 3:
         raise ValueError("INPUT.PIXEL_MEAN and INPUT.PIXEL_STD need three numbers each")
     if min(cfg.INPUT.PIXEL_STD) <= 0:
         raise ValueError(f"INPUT.PIXEL_STD must be positive; got {cfg.INPUT.PIXEL_STD}")
-    if not cfg.TRAIN.SCALES or min(cfg.TRAIN.SCALES) < 1:
-        raise ValueError(f"TRAIN.SCALES needs one or more positive sizes; got {cfg.TRAIN.SCALES}")
+    if not 8 <= cfg.INPUT.BIT_DEPTH <= 16:
+        raise ValueError(
+            f"INPUT.BIT_DEPTH must lie in 8..16, the bits in use of 16; got {cfg.INPUT.BIT_DEPTH}"
+        )
 
 
 def _check_schedule(cfg: CfgNode) -> None:

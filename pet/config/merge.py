@@ -1,8 +1,6 @@
 """Merging YAML files and command-line pairs into a config, with errors that name key and remedy."""
 
-import ast
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,101 +9,134 @@ from yacs.config import CfgNode
 
 from .base import DATASET_TEMPLATE
 from .errors import UnknownNameError
+from .home import expand_home, expand_paths
+from .values import coerce
+from .yaml_file import Written, read_yaml
 
 #: In a YAML file: the file that it stands on.
 BASE_KEY = "_BASE_"
+
+#: The names that lead to a key, its value as written, and where it was written.
+Setting = tuple[tuple[str, ...], Any, str]
+
+#: In the place of a value that is not there; None is one.
+_NO_VALUE = object()
 
 
 def merge_from_file(node: CfgNode, path: str | Path) -> None:
     """Merge the YAML file at ``path`` into ``node``; sets ``CKPT`` from the path where it is empty.
 
     A file may stand on another: ``_BASE_`` names it, from the folder of the file itself, and what
-    the file says goes before. Raises FileNotFoundError, KeyError (unknown key), TypeError (wrong
-    type) or ValueError (not a YAML mapping, bases in a circle, or ``node`` is frozen). ``node`` is
-    unchanged after an error.
+    the file says goes before. A ``~`` that a path opens with is the home folder. Raises
+    FileNotFoundError, KeyError (unknown key), TypeError (wrong type) or ValueError (not a YAML
+    mapping, a key twice, bases in a circle, no such home folder, or ``node`` is frozen). ``node``
+    is unchanged after an error.
     """
-    _merge_triples(node, _read_file(Path(path), ()))
+    file = Path(expand_home(str(path), "the config file"))
+    _merge_settings(node, _read_file(file, ()))
     if not node.CKPT:
-        node.CKPT = str(_derived_ckpt(Path(path)))
+        node.CKPT = str(_derived_ckpt(file))
 
 
-def _read_file(path: Path, above: tuple[Path, ...]) -> list[tuple[str, Any, str]]:
-    """Return (key, value, file) of the files that ``path`` stands on, and then its own.
+def _read_file(path: Path, above: tuple[Path, ...]) -> list[Setting]:
+    """Return the settings of the files that ``path`` stands on, and then its own.
 
     ``above`` are the files that led here by their ``_BASE_``.
     """
+    _require_file(path, above)
     if path.resolve() in above:
         chain = " -> ".join(map(str, (*above, path.resolve())))
         raise ValueError(f"the configs name each other as {BASE_KEY}, in a circle: {chain}")
-    if not path.is_file():
-        asked = f", the {BASE_KEY} of {above[-1]}" if above else ""
-        raise FileNotFoundError(f"no config file {path}{asked}; configs are kept under cfgs/")
-    text = path.read_text(encoding="utf-8")
-    _refuse_repeated_keys(text, path)
-    try:
-        loaded = CfgNode.load_cfg(text)
-    except Exception as error:
-        raise ValueError(f"{path} is not a YAML file of sections and keys: {error}") from error
+    loaded = read_yaml(path)
     stands_alone = BASE_KEY not in loaded
     base = loaded.pop(BASE_KEY, None)
-    triples = [(key, value, str(path)) for key, value in _flatten(loaded)]
+    settings = [(names, value, str(path)) for names, value in _flatten(loaded)]
     if stands_alone:
-        return triples
+        return settings
+    if isinstance(base, Written):
+        base = base.text or None
     if not isinstance(base, str) or not base:
         raise TypeError(f"{BASE_KEY} in {path} must be the path of a config file; got {base!r}")
-    return _read_file(path.parent / base, (*above, path.resolve())) + triples
+    base = expand_home(base, f"{BASE_KEY} in {path}")
+    return _read_file(path.parent / base, (*above, path.resolve())) + settings
 
 
-def _refuse_repeated_keys(text: str, path: Path) -> None:
-    """Raise ValueError where a section or key stands twice: YAML would drop the first silently."""
-    seen: set[tuple[str, ...]] = set()
-    above: list[tuple[int, str]] = []
-    for match in re.finditer(r"^( *)([A-Za-z_][\w.-]*):(?: |$)", text, re.MULTILINE):
-        indent, key = len(match.group(1)), match.group(2)
-        above = [entry for entry in above if entry[0] < indent] + [(indent, key)]
-        place = tuple(name for _, name in above)
-        if place in seen:
-            raise ValueError(f"{path} has {'.'.join(place)} twice; join the two into one")
-        seen.add(place)
+def _require_file(path: Path, above: tuple[Path, ...]) -> None:
+    asked = f", the {BASE_KEY} of {above[-1]}" if above else ""
+    try:
+        if path.is_file():
+            return
+        is_folder = path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise ValueError(f"no config file can be at {path}{asked}: {error.strerror}") from None
+    if is_folder:
+        raise FileNotFoundError(f"{path}{asked} is a folder; give the config file in it")
+    raise FileNotFoundError(f"no config file {path}{asked}; configs are kept under cfgs/")
 
 
 def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
-    """Merge ``[KEY, value, KEY, value, ...]`` into ``node``; values may be strings, as typed.
+    """Merge ``[KEY, value, "KEY=VALUE", ...]`` into ``node``; values may be strings, as typed.
 
-    Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a key with no value, or
-    ``node`` is frozen). ``node`` is unchanged after an error.
+    The first ``=`` ends the key; a value behind a KEY may hold more of them. A ``~`` that a path
+    opens with is the home folder. Raises KeyError (unknown key), TypeError (wrong type) or
+    ValueError (a key with no value, no such home folder, or ``node`` is frozen). ``node`` is
+    unchanged after an error.
     """
-    if len(opts) % 2:
-        raise ValueError(f"the key {opts[-1]!r} has no value; give pairs: KEY VALUE KEY VALUE ...")
-    pairs = zip(opts[0::2], opts[1::2], strict=True)
-    _merge_triples(node, [(key, value, "the command line") for key, value in pairs])
+    pairs = _pairs(opts)
+    _merge_settings(node, [(_split(key), value, "the command line") for key, value in pairs])
 
 
-def _merge_triples(node: CfgNode, triples: Sequence[tuple[str, Any, str]]) -> None:
-    """Set each (key, value, source) in ``node``: all of them, or, after an error, none."""
+def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield key and value of each ``KEY value`` and ``KEY=VALUE``."""
+    words = iter(opts)
+    for word in words:
+        key, equals, behind = str(word).partition("=")
+        value = behind if equals else next(words, _NO_VALUE)
+        if value is _NO_VALUE:
+            raise ValueError(
+                f"the key {key!r} has no value; give pairs: KEY VALUE KEY VALUE ..., or KEY=VALUE"
+            )
+        if not equals and isinstance(value, str) and value == "=":
+            raise ValueError(f"write {key} VALUE, or {key}=VALUE with no space at the =")
+        yield key, value
+
+
+def _split(key: str) -> tuple[str, ...]:
+    """Split a key at its full stops; the name of a data set may hold some of its own."""
+    first, *rest = key.split(".")
+    if first == "DATASETS" and len(rest) > 2:
+        return (first, ".".join(rest[:-1]), rest[-1])
+    return (first, *rest)
+
+
+def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
+    """Make each setting in ``node``: all of them, or, after an error, none."""
     if node.is_frozen():
-        source = triples[0][2] if triples else "it"
+        source = settings[0][2] if settings else "it"
         raise ValueError(f"the config is frozen, so {source} comes too late; merge before freezing")
-    trial = node.clone()
-    for key, value, source in triples:
-        _set(trial, key, value, source)
-    for key, value, source in triples:
-        _set(node, key, value, source)
+    for target in (node.clone(), node):
+        for names, value, source in settings:
+            _set(target, names, value, source)
+        expand_paths(target)
 
 
-def _flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, CfgNode) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+def _flatten(
+    section: dict[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the names that lead to each key, and its value."""
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, (*above, key))
         else:
-            yield f"{prefix}{key}", value
+            yield (*above, key), value
 
 
-def _set(root: CfgNode, full_key: str, value: Any, source: str) -> None:
-    *sections, name = str(full_key).split(".")
+def _set(root: CfgNode, names: tuple[str, ...], value: Any, source: str) -> None:
+    *sections, name = names
+    full_key = ".".join(names)
     node = root
     if sections[:1] == ["DATASETS"]:
-        _ensure_dataset_block(root.DATASETS, full_key)
+        _ensure_dataset_block(root.DATASETS, names[1])
     for section in sections:
         node = node.get(section) if isinstance(node, CfgNode) else None
         if not isinstance(node, CfgNode):
@@ -113,81 +144,34 @@ def _set(root: CfgNode, full_key: str, value: Any, source: str) -> None:
     if name not in node:
         raise _unknown_key(root, full_key, source)
     if isinstance(node[name], CfgNode):
-        if value is None or (isinstance(value, CfgNode) and not value):
+        if _is_nothing(value):
             return  # a section in a file with every key commented out changes nothing
         keys = ", ".join(f"{full_key}.{key}" for key in node[name]) or "yours to name"
         raise TypeError(f"{full_key} in {source} is a section, not a value; its keys are {keys}")
-    if not isinstance(node[name], str):
-        value = _decode(value)
-    node[name] = _coerce(value, node[name], full_key, source)
+    node[name] = coerce(value, node[name], full_key, source)
 
 
-def _ensure_dataset_block(datasets: CfgNode, full_key: str) -> None:
-    name = full_key.split(".")[1]
+def _is_nothing(value: Any) -> bool:
+    if isinstance(value, Written):
+        value = value.value
+    return value is None or value == {}
+
+
+def _ensure_dataset_block(datasets: CfgNode, name: str) -> None:
     if name and name not in datasets:
         datasets[name] = DATASET_TEMPLATE.clone()
 
 
 def _unknown_key(root: CfgNode, full_key: str, source: str) -> UnknownNameError:
-    known = [key for key, _ in _flatten(root)]
-    last = str(full_key).rsplit(".", 1)[-1]
+    known = [".".join(names) for names, _ in _flatten(root)]
+    last = full_key.rsplit(".", 1)[-1]
     same_name = [key for key in known if key.rsplit(".", 1)[-1] == last]
-    near = difflib.get_close_matches(str(full_key), known, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(full_key, known, n=3, cutoff=0.6)
     by_name = {key.rsplit(".", 1)[-1]: key for key in known}
     near += [by_name[name] for name in difflib.get_close_matches(last, by_name, n=2, cutoff=0.75)]
     hints = list(dict.fromkeys(same_name + near))[:4]
     remedy = f"did you mean {', '.join(hints)}?" if hints else "the keys are listed in pet/config/"
     return UnknownNameError(f"unknown config key {full_key!r} in {source}; {remedy}")
-
-
-def _decode(value: Any) -> Any:
-    """Read a string as the Python literal it spells, where it spells one."""
-    if isinstance(value, dict):
-        return CfgNode(value)
-    if not isinstance(value, str):
-        return value
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
-
-
-def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
-    """Return ``value`` as the type of ``default``, or raise TypeError naming both."""
-    wanted = type(default)
-    if isinstance(default, bool) or isinstance(value, bool):
-        spelled = {"true": True, "false": False}.get(str(value).lower())
-        if isinstance(default, bool) and spelled is not None and not isinstance(value, int | float):
-            return spelled
-        if isinstance(default, bool) and isinstance(value, bool):
-            return value
-    elif wanted is float and isinstance(value, int):
-        return float(value)
-    elif wanted is str and isinstance(value, int | float):
-        return str(value)
-    elif wanted is tuple:
-        return _coerce_tuple(value, default, key, source)
-    elif isinstance(value, wanted):
-        return value
-    raise TypeError(
-        f"{key} in {source} must be {_kind(default)}, as in its default {default!r}; got {value!r}"
-    )
-
-
-def _coerce_tuple(value: Any, default: tuple[Any, ...], key: str, source: str) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        # Brackets are left where a shell took the quotes out of ("a", "b").
-        value = tuple(part.strip() for part in value.strip("()[] ").split(",") if part.strip())
-    elif not isinstance(value, list | tuple):
-        value = (value,)
-    # Only the tuples of data set names are empty by default.
-    model = default[0] if default else ""
-    return tuple(_coerce(_decode(item), model, key, source) for item in value)
-
-
-def _kind(default: Any) -> str:
-    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-    return names.get(type(default), f"a {type(default).__name__}")
 
 
 def _derived_ckpt(path: Path) -> Path:

@@ -1,10 +1,12 @@
 """The data sets that a config can name, and where their files lie."""
 
 import difflib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from pet.config import CfgNode, UnknownNameError, cfg
+from pet.config import CfgNode, UnknownNameError, cfg, expand_home
 from pet.data.datasets import draw_shapes
 
 #: Name -> folder of the images and annotation file, under the folder of COCO.
@@ -21,6 +23,13 @@ _SHAPES = {
     "shapes_train": ("train", "annotations/instances_train.json"),
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
+
+#: Field of a block -> what it must name, and what a message calls it.
+_WANTED = {"IMAGES": ("folder", "image folder"), "ANNOTATIONS": ("file", "annotation file")}
+#: What ``_lack`` says of a path where nothing is.
+_MISSING = "missing"
+#: Most files of a folder that a message names.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,14 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     """Return where data set ``name`` lies; draws the shapes where they are asked for first.
 
     A ``DATASETS`` block wins over a built-in name. Raises KeyError for an unknown name, ValueError
-    for an unfinished block and FileNotFoundError, naming every path tried, for missing files.
+    for an unfinished block, or where something else lies at a path, or it cannot be looked at, and
+    FileNotFoundError, naming every path tried, for missing files.
     """
-    data_dir = Path(cfg.DATA_DIR).expanduser()
+    data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
         return _find_block(name, cfg.DATASETS[name], data_dir)
+    if name in _COCO or name in _SHAPES:
+        _check_data_dir(data_dir)
     if name in _COCO:
         roots = [data_dir / folder for folder in _COCO_FOLDERS]
         remedy = (
@@ -70,39 +82,78 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
 
 
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
-    found = {}
-    for key in ("IMAGES", "ANNOTATIONS"):
-        if not block[key]:
-            raise ValueError(f"DATASETS.{name}.{key} is empty; give the path")
-        path = Path(block[key]).expanduser()
-        # Joining an absolute path to a folder gives that path again: it is tried once.
-        tried = list(dict.fromkeys((path, data_dir / path)))
-        present = [place for place in tried if _is_there(place, key)]
-        if not present:
-            what = "image folder" if key == "IMAGES" else "annotation file"
-            raise FileNotFoundError(
-                f"data set {name!r}: no {what} at {' or '.join(str(p.absolute()) for p in tried)}; "
-                f"set DATASETS.{name}.{key}, or DATA_DIR if the path is relative to it"
+    images, annotations = [_find_path(name, key, block[key], data_dir) for key in _WANTED]
+    return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES)
+
+
+def _find_path(name: str, field: str, given: str, data_dir: Path) -> Path:
+    """Return the first place at which what ``DATASETS.name.field`` is ``given`` as is there."""
+    key, (wanted, what) = f"DATASETS.{name}.{field}", _WANTED[field]
+    if not given:
+        raise ValueError(f"{key} is empty; give the path")
+    path = Path(expand_home(given, key))
+    # Joining an absolute path to a folder gives that path again: it is tried once.
+    lacks = {place: _lack(place, wanted) for place in (path, data_dir / path)}
+    for place, lack in lacks.items():
+        if not lack:
+            return place
+    for place, lack in lacks.items():
+        if place != path:
+            _check_data_dir(data_dir)
+        if lack != _MISSING:
+            raise ValueError(
+                f"data set {name!r}: {key} must be the {what}, but {place.absolute()} {lack}"
             )
-        found[key] = present[0]
-    return DatasetFiles(name, block.TYPE, found["IMAGES"], found["ANNOTATIONS"], block.MAX_IMAGES)
+    tried = " or ".join(str(place.absolute()) for place in lacks)
+    raise FileNotFoundError(
+        f"data set {name!r}: no {what} at {tried}; "
+        f"set {key}, or DATA_DIR if the path is relative to it"
+    )
+
+
+def _check_data_dir(data_dir: Path) -> None:
+    """Raise ValueError where ``DATA_DIR`` is something else than a folder; it may be missing."""
+    lack = _lack(data_dir, "folder")
+    if lack not in ("", _MISSING):
+        raise ValueError(f"DATA_DIR must be a folder, but {data_dir.absolute()} {lack}")
 
 
 def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> DatasetFiles:
     """Return the first pair of image folder and annotation file of which both exist."""
+    tried = []
     for images, annotations in pairs:
-        if images.is_dir() and annotations.is_file():
+        lacks = {images: _lack(images, "folder"), annotations: _lack(annotations, "file")}
+        if not any(lacks.values()):
             return DatasetFiles(name, "coco", images, annotations)
-    tried = [
-        f"{path.absolute()} ({'found' if path.exists() else 'missing'})"
-        for pair in pairs
-        for path in pair
-    ]
+        tried += [f"{path.absolute()} ({lack or 'found'})" for path, lack in lacks.items()]
     raise FileNotFoundError(
         f"data set {name!r}: its image folder and annotation file do not lie side by side in any "
         f"of the places tried: {', '.join(tried)}; {remedy}"
     )
 
 
-def _is_there(path: Path, key: str) -> bool:
-    return path.is_dir() if key == "IMAGES" else path.is_file()
+def _lack(path: Path, wanted: str) -> str:
+    """Return "" where ``path`` is a ``wanted``, "file" or "folder", or else what is wrong."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        is_link = path.is_symlink()
+        return f"is a link to {os.readlink(path)}, which is not there" if is_link else _MISSING
+    except NotADirectoryError:
+        file = next((above for above in path.parents if above.is_file()), path.parent)
+        return f"cannot be there, as {file.absolute()} is a file"
+    except (OSError, ValueError) as error:
+        return f"cannot be looked at: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISDIR(mode):
+        return "" if wanted == "folder" else f"is a folder; {_name_a_file(path)}"
+    if not stat.S_ISREG(mode):
+        return "is neither a file nor a folder"
+    return "" if wanted == "file" else f"is a file; name the folder, such as {path.parent}"
+
+
+def _name_a_file(folder: Path) -> str:
+    try:
+        names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() == ".json")
+    except OSError:
+        names = []
+    return f"name the file in it{': ' if names else ''}{', '.join(names[:_MOST_NAMED])}"

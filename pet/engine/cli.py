@@ -7,8 +7,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pet.config import CfgNode, cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
+from pet.config import (
+    CfgNode,
+    cfg,
+    expand_home,
+    freeze,
+    merge_cfg_from_file,
+    merge_cfg_from_list,
+)
 from pet.engine.launch import ChildError
 from pet.utils.extensions import import_extensions
 
@@ -27,9 +35,41 @@ _FILE_ERRORS = (
     NotADirectoryError,
     PermissionError,
 )
+# No option of a tool has capitals.
+_KEY_WITH_DASHES = re.compile(r"--[A-Z]")
 _PACKAGE = Path(__file__).resolve().parents[1]
 # One frame of a printed traceback: the file, and the line of code.
 _FRAME = re.compile(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', re.MULTILINE)
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser whose options may open with ``~``, and which says how a config key is written.
+
+    A shell puts in the home folder for a word ``~/x``, but not in ``--out=~/x``.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Do as argparse does; a config key with dashes, or a ``~`` of nobody, ends the program."""
+        words = list(sys.argv[1:] if args is None else args)
+        for word in filter(_KEY_WITH_DASHES.match, words):
+            key, equals, _ = word[2:].partition("=")
+            self.error(
+                f"{key} is a config key and no option: write {key}{equals or ' '}VALUE, without "
+                "the dashes, behind all options"
+            )
+        found, rest = super().parse_known_args(words, namespace)
+        for name, value in vars(found).items():
+            if name != "opts":
+                setattr(found, name, self._with_home(value))
+        return found, rest
+
+    def _with_home(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._with_home(item) for item in value]
+        try:
+            return expand_home(value, "the path") if isinstance(value, str) else value
+        except ValueError as error:
+            self.error(str(error))
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +82,8 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
         "opts",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01 ...",
+        help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01, or "
+        "SOLVER.BASE_LR=0.01, ...",
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -83,7 +84,7 @@ def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
             if not images:
                 raise ValueError(f"the folder {path} has no images in it ({', '.join(_SUFFIXES)})")
             files += images
-        elif os.path.exists(path) or str(path).split(".")[0] not in cfg:
+        elif os.path.exists(path) or re.split("[.=]", str(path))[0] not in cfg:
             files.append(path)
         else:
             raise ValueError(

@@ -61,6 +61,10 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
         (["TRAIN.FLIP_PROB", "-0.5"], "TRAIN.FLIP_PROB must lie in"),
         (["BACKBONE.FREEZE_AT", "6"], r"BACKBONE.FREEZE_AT must lie in 0\.\.5.* got 6"),
         (["MODEL.NUM_CLASSES", "1"], "MODEL.NUM_CLASSES counts the background.* got 1"),
+        (["INPUT.ORIENTATION", "up"], "INPUT.ORIENTATION must be one of auto, upright, stored"),
+        (["INPUT.MAX_PIXELS", "-1"], "INPUT.MAX_PIXELS must be at least 0; got -1"),
+        (["INPUT.BIT_DEPTH", "7"], r"INPUT.BIT_DEPTH must lie in 8\.\.16.* got 7"),
+        (["INPUT.BIT_DEPTH", "17"], r"INPUT.BIT_DEPTH must lie in 8\.\.16.* got 17"),
         (["INPUT.PIXEL_MEAN", "(1, 2)"], "INPUT.PIXEL_MEAN and INPUT.PIXEL_STD need three"),
         (["INPUT.PIXEL_STD", "(1, 0, 1)"], "INPUT.PIXEL_STD must be positive"),
         (["TRAIN.SCALES", "()"], "TRAIN.SCALES needs one or more"),
@@ -211,6 +215,7 @@ def test_a_contradiction_names_its_keys(fresh_cfg, pairs, message):
         ["SOLVER.WARM_UP_ITERS", "0", "SOLVER.WARM_UP_FACTOR", "0"],  # nor is the factor
         ["MRCNN.RESOLUTION", "(56, 56)"],  # nor is the mask branch
         ["INPUT.SIZE_DIVISIBILITY", "64"],
+        ["INPUT.MAX_PIXELS", "0"],  # no limit
     ],
 )
 def test_what_is_unused_contradicts_nothing(fresh_cfg, pairs):

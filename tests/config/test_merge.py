@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from pet.config import (
+    CfgNode,
     cfg,
     default_cfg,
+    freeze,
     merge_cfg_from_file,
     merge_cfg_from_list,
     reset_cfg,
@@ -33,6 +35,18 @@ def write(folder: Path, text: str, name: str = "some.yaml") -> Path:
         ("TRAIN.AUTO_RESUME", "False", False),
         ("CKPT", "007", "007"),  # a text stays as it is typed
         ("CKPT", 7, "7"),
+        ("CKPT", "2026_01", "2026_01"),
+        ("CKPT", "1e3", "1e3"),
+        ("CKPT", "a=b", "a=b"),  # behind a key that stands alone
+        ("TRAIN.DATASETS", "2026_01", ("2026_01",)),
+        ("TRAIN.DATASETS", "(2026_01,)", ("2026_01",)),
+        ("TRAIN.DATASETS", "(0x10, 012, 1e3)", ("0x10", "012", "1e3")),
+        ("TRAIN.DATASETS", "'007', 1.10", ("007", "1.10")),
+        ("TRAIN.DATASETS", "\"'a','b'\"", ("a", "b")),  # quoted once more than a shell takes away
+        ("TRAIN.DATASETS", "('a,b', \"c\")", ("a,b", "c")),
+        ("TRAIN.DATASETS", "it's,True", ("it's", "True")),
+        ("TRAIN.DATASETS", ["2026_01", "a,b"], ("2026_01", "a,b")),  # a list is one already
+        ("TRAIN.DATASETS", 2024, ("2024",)),
         ("TRAIN.DATASETS", "shapes_train", ("shapes_train",)),
         ("TRAIN.DATASETS", "a,b", ("a", "b")),
         ("TRAIN.DATASETS", '("a", "b")', ("a", "b")),
@@ -83,6 +97,90 @@ def test_a_later_merge_wins(fresh_cfg, tmp_path):
     assert (fresh_cfg.SEED, fresh_cfg.DISPLAY_ITER) == (2, 5)
 
 
+# Texts -------------------------------------------------------------------------------------------
+
+#: What YAML takes for a number, a date, True, False, nothing or a sign of its own.
+NO_TEXT_TO_YAML = [
+    *(
+        "2026_01",
+        "2026-01-05",
+        "2026-13-45",
+        "1e3",
+        "1.5e+3",
+        "0x10",
+        "0b1",
+        "012",
+        "1.10",
+        "12:30",
+    ),
+    *("on", "yes", "No", "null", "True", ".inf", ".nan", "=", "<<", "1_0.5_0", "-0", "+7"),
+]
+
+
+@pytest.mark.parametrize("text", NO_TEXT_TO_YAML)
+def test_a_text_in_a_file_stays_as_it_is_written(fresh_cfg, tmp_path, text):
+    content = (
+        f"CKPT: {text}\nTRAIN: {{DATASETS: [{text}, b]}}\nTEST:\n  DATASETS: {text}\n"
+        f"DATASETS:\n  a{text}:\n    ANNOTATIONS: {text}\n"
+    )
+    merge_cfg_from_file(write(tmp_path, content), fresh_cfg)
+    assert text == fresh_cfg.CKPT
+    assert ((text, "b"), (text,)) == (fresh_cfg.TRAIN.DATASETS, fresh_cfg.TEST.DATASETS)
+    assert text == fresh_cfg.DATASETS[f"a{text}"].ANNOTATIONS
+
+
+@pytest.mark.parametrize("text", [*NO_TEXT_TO_YAML, "a,b", "'a'", "(a)", "#", "a: b", "é", "\t"])
+def test_a_text_comes_back_from_a_dump(fresh_cfg, tmp_path, text):
+    fresh_cfg.CKPT, fresh_cfg.TRAIN.DATASETS = text, (text, text)
+    fresh_cfg.DATASETS[text] = CfgNode(
+        {"TYPE": text, "IMAGES": text, "ANNOTATIONS": text, "MAX_IMAGES": 0}
+    )
+    again = default_cfg()
+    merge_cfg_from_file(write(tmp_path, fresh_cfg.dump()), again)
+    assert again == fresh_cfg
+
+
+def test_what_is_no_text_is_read_as_yaml_does(fresh_cfg, tmp_path):
+    content = (
+        "SEED: 1_000\nFPN: {FPN_ON: off}\nMODEL: {MASK_ON: 'true'}\nSOLVER:\n  BASE_LR: 1e-3\n"
+        "  STEPS: [0x10, 3_0, '40']\n  GAMMA: '.5'\n"
+        "CASCADE_RCNN: {BBOX_REG_WEIGHTS: [[1, 2., 3, 4], '(5, 6, 7, 8)']}\n"
+    )
+    merge_cfg_from_file(write(tmp_path, content), fresh_cfg)
+    assert (fresh_cfg.SEED, fresh_cfg.FPN.FPN_ON, fresh_cfg.MODEL.MASK_ON) == (1000, False, True)
+    assert (fresh_cfg.SOLVER.BASE_LR, fresh_cfg.SOLVER.GAMMA) == (0.001, 0.5)
+    assert fresh_cfg.SOLVER.STEPS == (16, 30, 40)
+    assert fresh_cfg.CASCADE_RCNN.BBOX_REG_WEIGHTS == ((1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CKPT:\n", "CKPT in .* must be a text.* got None"),
+        ("CKPT: [1_0]\n", r"CKPT in .* must be a text.* got \[10\]"),
+        ("CKPT: {}\n", r"CKPT in .* must be a text.* got {}"),
+        ("SEED: 2026-01-05\n", "SEED in .* must be a whole number"),
+        ("SEED: 2026-13-45\n", "SEED in .* got '2026-13-45'"),
+        ("SOLVER: {STEPS: [a, [b]]}\n", "SOLVER.STEPS in .* got 'a'"),
+        ("RPN: 5\n", "RPN in .* is a section, not a value"),
+    ],
+)
+def test_a_wrong_type_in_a_file_is_named(fresh_cfg, tmp_path, text, message):
+    with pytest.raises(TypeError, match=message):
+        merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
+
+
+# KEY=VALUE ---------------------------------------------------------------------------------------
+
+
+def test_pairs_may_be_joined_by_an_equals_sign(fresh_cfg):
+    opts = ["SOLVER.BASE_LR=0.01", "CKPT", "out=1", "DATASETS.x.IMAGES=/a=b", "SEED", "5"]
+    merge_cfg_from_list([*opts, "TRAIN.DATASETS=x,y", "TRAIN.WEIGHTS="], fresh_cfg)
+    assert (fresh_cfg.SOLVER.BASE_LR, fresh_cfg.CKPT, fresh_cfg.SEED) == (0.01, "out=1", 5)
+    assert fresh_cfg.DATASETS.x.IMAGES == "/a=b"
+    assert (fresh_cfg.TRAIN.DATASETS, fresh_cfg.TRAIN.WEIGHTS) == (("x", "y"), "")
+
+
 # Errors ------------------------------------------------------------------------------------------
 
 
@@ -131,9 +229,26 @@ def test_a_wrong_type_is_named_with_the_right_one(fresh_cfg, key, value, message
         merge_cfg_from_list([key, value], fresh_cfg)
 
 
-def test_a_key_without_a_value_is_named(fresh_cfg):
-    with pytest.raises(ValueError, match="'SEED' has no value; give pairs"):
-        merge_cfg_from_list(["DISPLAY_ITER", "5", "SEED"], fresh_cfg)
+@pytest.mark.parametrize("opts", [["SEED"], ["DISPLAY_ITER", "5", "SEED"], ["CKPT=a", "SEED"]])
+def test_a_key_without_a_value_is_named(fresh_cfg, opts):
+    with pytest.raises(ValueError, match=r"'SEED' has no value; give pairs.* or KEY=VALUE"):
+        merge_cfg_from_list(opts, fresh_cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("SOLVER.BASE_LR", "1" + "0" * 400, "SOLVER.BASE_LR .* finite; got .* of 1329 bits"),
+        ("FPN.FPN_ON", "0x" + "f" * 9999, "FPN.FPN_ON .* got a number that is too long to show"),
+        ("SOLVER.STEPS", "9" * 5000, r"SOLVER.STEPS .* got '9{150,}…"),
+        ("SOLVER.BASE_LR", "{[1]: 2}", "SOLVER.BASE_LR .* a number"),
+        ("SOLVER.BASE_LR", "(" * 500, "SOLVER.BASE_LR .* a number"),
+    ],
+)
+def test_a_value_that_python_cannot_hold_is_shown_in_short(fresh_cfg, key, value, message):
+    with pytest.raises((TypeError, ValueError), match=message) as error:
+        merge_cfg_from_list([key, value], fresh_cfg)
+    assert len(str(error.value)) < 400
 
 
 def test_nothing_changes_after_an_error(fresh_cfg, tmp_path):
@@ -142,6 +257,11 @@ def test_nothing_changes_after_an_error(fresh_cfg, tmp_path):
     with pytest.raises(KeyError):
         merge_cfg_from_file(write(tmp_path, "SEED: 5\nNOBODY: 1\n"), fresh_cfg)
     assert fresh_cfg == default_cfg()
+
+
+def test_a_space_at_an_equals_sign_is_named(fresh_cfg):
+    with pytest.raises(ValueError, match="write CKPT VALUE, or CKPT=VALUE with no space"):
+        merge_cfg_from_list(["CKPT", "=", "out", "SEED"], fresh_cfg)
 
 
 @pytest.mark.parametrize("text", ["RPN: [", "- 1\n- 2\n", "just words"])
@@ -161,8 +281,13 @@ def test_a_file_cannot_run_code(fresh_cfg, tmp_path):
 def test_a_missing_file_is_named(fresh_cfg, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no config file .*gone\.yaml; .* cfgs/"):
         merge_cfg_from_file(tmp_path / "gone.yaml", fresh_cfg)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="is a folder; give the config file in it"):
         merge_cfg_from_file(tmp_path, fresh_cfg)
+    with pytest.raises(ValueError, match=r"no config file can be at .*name too long"):
+        merge_cfg_from_file(tmp_path / ("x" * 300), fresh_cfg)
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    with pytest.raises(FileNotFoundError, match=r"no config file .*loop\.yaml"):
+        merge_cfg_from_file(tmp_path / "loop.yaml", fresh_cfg)
 
 
 # Data sets of one's own --------------------------------------------------------------------------
@@ -190,6 +315,19 @@ def test_data_set_blocks_do_not_share_their_fields(fresh_cfg):
     merge_cfg_from_list(["DATASETS.a.MAX_IMAGES", "3"], other)
     assert other.DATASETS.a.IMAGES == ""
     assert default_cfg().DATASETS == {}
+
+
+def test_a_data_set_may_have_a_number_for_a_name(fresh_cfg, tmp_path):
+    text = "DATASETS:\n  2024: {IMAGES: /a}\n  1.10:\n    IMAGES: /b\n  2026_01:\n"
+    merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
+    merge_cfg_from_list(["DATASETS.2024.ANNOTATIONS", "/a.json"], fresh_cfg)
+    merge_cfg_from_list(["DATASETS.1.10.MAX_IMAGES=3", "TRAIN.DATASETS", "2024,1.10"], fresh_cfg)
+    freeze(fresh_cfg)
+    assert set(fresh_cfg.DATASETS) == {"2024", "1.10", "2026_01"}
+    year, version = fresh_cfg.DATASETS["2024"], fresh_cfg.DATASETS["1.10"]
+    assert (year.IMAGES, year.ANNOTATIONS) == ("/a", "/a.json")
+    assert (version.IMAGES, version.MAX_IMAGES) == ("/b", 3)
+    assert fresh_cfg.TRAIN.DATASETS == ("2024", "1.10")
 
 
 # CKPT --------------------------------------------------------------------------------------------
@@ -258,16 +396,6 @@ def test_reset_brings_back_the_defaults_in_the_same_node():
     assert cfg.DATASETS is not section
 
 
-def test_a_section_that_stands_twice_is_refused(fresh_cfg, tmp_path):
-    path = tmp_path / "twice.yaml"
-    path.write_text("TRAIN:\n  WEIGHTS: a.pth\nSEED: 3\nTRAIN:\n  BATCH_SIZE: 2\n")
-    with pytest.raises(ValueError, match=r"twice.yaml has TRAIN twice; join the two"):
-        merge_cfg_from_file(path, fresh_cfg)
-    path.write_text("TRAIN:\n  BATCH_SIZE: 4\n  BATCH_SIZE: 2\n")
-    with pytest.raises(ValueError, match=r"has TRAIN.BATCH_SIZE twice"):
-        merge_cfg_from_file(path, fresh_cfg)
-
-
 def test_equal_names_in_different_sections_are_not_repeated(fresh_cfg, tmp_path):
     path = tmp_path / "once.yaml"
     path.write_text("TRAIN:\n  MAX_SIZE: 4\nTEST:\n  MAX_SIZE: 5\n")
@@ -297,6 +425,12 @@ def test_a_base_that_is_not_there_is_named_with_who_asks(fresh_cfg, tmp_path):
         merge_cfg_from_file(top, fresh_cfg)
 
 
+def test_a_base_may_have_a_number_for_a_name(fresh_cfg, tmp_path):
+    write(tmp_path, "SEED: 4\n", "2026_01")
+    merge_cfg_from_file(write(tmp_path, "_BASE_: 2026_01\n"), fresh_cfg)
+    assert fresh_cfg.SEED == 4
+
+
 def test_bases_in_a_circle_are_refused(fresh_cfg, tmp_path):
     write(tmp_path, '_BASE_: "b.yaml"\n', "a.yaml")
     write(tmp_path, '_BASE_: "a.yaml"\n', "b.yaml")
@@ -304,7 +438,7 @@ def test_bases_in_a_circle_are_refused(fresh_cfg, tmp_path):
         merge_cfg_from_file(tmp_path / "a.yaml", fresh_cfg)
 
 
-@pytest.mark.parametrize(("said", "got"), [("5", "5"), ("", "None"), ('""', "''")])
+@pytest.mark.parametrize(("said", "got"), [("[5]", r"\["), ("", "None"), ('""', "''")])
 def test_a_base_is_a_path(fresh_cfg, tmp_path, said, got):
     with pytest.raises(TypeError, match=rf"_BASE_ in .* must be the path of .*; got {got}"):
         merge_cfg_from_file(write(tmp_path, f"_BASE_: {said}\n"), fresh_cfg)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from pet.config import merge_cfg_from_list
@@ -98,3 +100,123 @@ def test_unfinished_block(fresh_cfg):
     merge_cfg_from_list(["DATASETS.mine.ANNOTATIONS", "a.json"], fresh_cfg)
     with pytest.raises(ValueError, match=r"DATASETS\.mine\.IMAGES is empty"):
         find_dataset("mine", fresh_cfg)
+
+
+# Something else at a path ------------------------------------------------------------------------
+
+
+def _mine(cfg, root, images="pictures", annotations="a.json"):
+    (root / "pictures").mkdir(exist_ok=True)
+    (root / "a.json").write_text("{}")
+    _own(cfg, "mine", root / images, root / annotations)
+
+
+def test_a_folder_of_annotations_is_named_with_the_files_in_it(tmp_path, fresh_cfg):
+    (tmp_path / "labels").mkdir()
+    _mine(fresh_cfg, tmp_path, annotations="labels")
+    message = r"'mine': DATASETS\.mine\.ANNOTATIONS must be the annotation file, but .*labels is "
+    with pytest.raises(ValueError, match=rf"{message}a folder; name the file in it$"):
+        find_dataset("mine", fresh_cfg)
+    for name in ("g.JSON", "f.json", "e.json", "d.json", "c.json", "b.json", "a.txt"):
+        (tmp_path / "labels" / name).touch()
+    files = r"b\.json, c\.json, d\.json, e\.json, f\.json$"
+    with pytest.raises(ValueError, match=rf"{message}a folder; name the file in it: {files}"):
+        find_dataset("mine", fresh_cfg)
+
+
+def test_a_file_of_images_is_named_with_its_folder(tmp_path, fresh_cfg):
+    _mine(fresh_cfg, tmp_path, images="a.json")
+    with pytest.raises(
+        ValueError, match=r"DATASETS\.mine\.IMAGES must be the image fold"
+    ) as caught:
+        find_dataset("mine", fresh_cfg)
+    assert f"{tmp_path / 'a.json'} is a file; name the folder, such as {tmp_path}" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "message"),
+    [
+        ("x" * 300, "a.json", r"IMAGES must be .* cannot be looked at: File name too long"),
+        ("pictures", "x" * 300, r"ANNOTATIONS must be .* cannot be looked at: File name too long"),
+        ("pictures", "loop", r"ANNOTATIONS must be .* cannot be looked at: Too many levels"),
+        ("lost", "a.json", r"IMAGES must be .*lost is a link to .*gone, which is not there"),
+        ("pictures", "lost", r"ANNOTATIONS must be .*lost is a link to .*gone, which is not there"),
+        ("a.json/b", "a.json", r"IMAGES must be .* cannot be there, as .*a\.json is a file"),
+        ("pictures", "/dev/null", r"ANNOTATIONS must be .* is neither a file nor a folder"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_key(
+    tmp_path, fresh_cfg, images, annotations, message
+):
+    (tmp_path / "lost").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    _mine(fresh_cfg, tmp_path, images, annotations)
+    with pytest.raises(ValueError, match=rf"data set 'mine': DATASETS\.mine\.{message}"):
+        find_dataset("mine", fresh_cfg)
+
+
+def test_what_must_not_be_looked_at_is_named_with_its_key(tmp_path, fresh_cfg, monkeypatch):
+    def stat(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    _mine(fresh_cfg, tmp_path)
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(ValueError, match=r"mine\.IMAGES .* cannot be looked at: Permission denied"):
+        find_dataset("mine", fresh_cfg)
+
+
+@pytest.mark.parametrize("key", ["IMAGES", "ANNOTATIONS"])
+def test_a_path_with_a_zero_character_is_named_with_its_key(tmp_path, fresh_cfg, key):
+    _mine(fresh_cfg, tmp_path)
+    fresh_cfg.DATASETS.mine[key] = "a\0b"
+    with pytest.raises(ValueError, match=rf"DATASETS\.mine\.{key} holds a zero character"):
+        find_dataset("mine", fresh_cfg)
+
+
+def test_the_right_kind_is_found_behind_the_wrong_one(tmp_path, fresh_cfg, monkeypatch):
+    (tmp_path / "here" / "a.json").mkdir(parents=True)
+    (tmp_path / "data" / "pictures").mkdir(parents=True)
+    (tmp_path / "data" / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "here")
+    fresh_cfg.DATA_DIR = str(tmp_path / "data")
+    _own(fresh_cfg, "mine", "pictures", "a.json")
+    assert find_dataset("mine", fresh_cfg).annotations == tmp_path / "data" / "a.json"
+
+
+@pytest.mark.parametrize("name", ["coco_2017_val", "shapes_val", "mine"])
+def test_a_data_dir_that_is_a_file_is_named(tmp_path, fresh_cfg, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").write_text("")
+    (tmp_path / "lost").symlink_to("gone")
+    _own(fresh_cfg, "mine", "pictures", "a.json")
+    with pytest.raises(ValueError, match=r"DATA_DIR must be a folder, but .*data is a file"):
+        find_dataset(name, fresh_cfg)
+    fresh_cfg.DATA_DIR = "lost"
+    with pytest.raises(ValueError, match=r"DATA_DIR must be a folder, .*lost is a link to gone"):
+        find_dataset(name, fresh_cfg)
+
+
+def test_a_data_dir_that_is_a_file_hurts_no_full_path(tmp_path, fresh_cfg):
+    _mine(fresh_cfg, tmp_path)
+    fresh_cfg.DATA_DIR = str(tmp_path / "a.json")
+    assert find_dataset("mine", fresh_cfg).images == tmp_path / "pictures"
+
+
+def test_home_folders_in_a_config_that_is_set_in_python(tmp_path, fresh_cfg, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _make_coco(tmp_path / "coco")
+    fresh_cfg.DATA_DIR = "~"
+    files = find_dataset("coco_2017_val", fresh_cfg)
+    assert files.images == tmp_path / "coco" / "val2017"
+    fresh_cfg.DATA_DIR = "~nobody_such"
+    with pytest.raises(ValueError, match="DATA_DIR '~nobody_such': there is no home folder"):
+        find_dataset("coco_2017_val", fresh_cfg)
+
+
+def test_a_data_set_with_a_number_for_a_name(tmp_path, fresh_cfg):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "a.json").write_text("{}")
+    _own(fresh_cfg, "2024", tmp_path / "pictures", tmp_path / "a.json", "TRAIN.DATASETS", "2024")
+    assert find_dataset(fresh_cfg.TRAIN.DATASETS[0], fresh_cfg).name == "2024"

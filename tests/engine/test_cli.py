@@ -7,7 +7,7 @@ from torch._utils import ExceptionWrapper
 
 from pet.config import freeze, merge_cfg_from_list
 from pet.data.image_file import read_image
-from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.launch import ChildError
 from pet.engine.logging_setup import setup_logging
 from pet.modeling.backbones import timm_backbone
@@ -126,8 +126,9 @@ def test_an_error_in_another_process_counts_as_where_it_arose(capsys, fresh_cfg)
 
 
 def parse(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
+    parser = ToolParser(prog="tool")
     parser.add_argument("--num", type=positive_int, default=1)
+    parser.add_argument("--images", nargs="+")
     add_cfg_arguments(parser)
     return parser.parse_args(words)
 
@@ -145,6 +146,74 @@ def test_the_command_line_wins_over_the_file(yaml, fresh_cfg):
     assert (fresh_cfg.SEED, fresh_cfg.TEST.SCALE, fresh_cfg.TRAIN.FLIP_PROB) == (5, 320, 0.0)
     assert fresh_cfg.CKPT == "ckpts/a"
     assert fresh_cfg.is_frozen()
+
+
+def test_pairs_may_be_joined(yaml, fresh_cfg):
+    load_cfg(parse("--cfg", yaml, "SEED=5", "CKPT", "a=b", "DATASETS.x.IMAGES=/a=b"), fresh_cfg)
+    assert (fresh_cfg.SEED, fresh_cfg.DATASETS["x"]["IMAGES"]) == (5, "/a=b")
+    assert fresh_cfg["CKPT"] == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("words", "write"),
+    [
+        (("--cfg", "a", "--SOLVER.BASE_LR", "0.01"), "write SOLVER.BASE_LR VALUE,"),
+        (("--SOLVER.BASE_LR=0.01", "--cfg", "a"), "write SOLVER.BASE_LR=VALUE,"),
+        (("--cfg", "a", "CKPT", "out", "--SEED", "5"), "write SEED VALUE,"),
+        (("--SEED", "5", "--cfg", "a"), "write SEED VALUE,"),
+    ],
+)
+def test_a_key_with_dashes_is_told_how_to_write_it(words, write, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(*words)
+    assert end.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    key = write.split()[1].split("=")[0]
+    assert last == (
+        f"tool: error: {key} is a config key and no option: {write} without the dashes, behind all "
+        "options"
+    )
+
+
+def test_options_may_open_with_a_tilde(yaml, fresh_cfg, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ("--images", "~/a.jpg", "b~.jpg", "--import=~/x.py", "--cfg=~/cfgs/a.yaml", "CKPT=~/o")
+    args = parse(*words)
+    assert args.images == [f"{tmp_path}/a.jpg", "b~.jpg"]
+    assert (args.imports, args.cfg) == ([f"{tmp_path}/x.py"], yaml)
+    args.imports = []
+    load_cfg(args, fresh_cfg)
+    assert fresh_cfg["CKPT"] == f"{tmp_path}/o"
+
+
+@pytest.mark.parametrize(
+    "words", [("--cfg=~nobody_such/a",), ("--cfg", "a", "--images", "~nobody_such")]
+)
+def test_the_home_folder_of_nobody_ends_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(*words)
+    assert end.value.code == 2
+    assert "there is no home folder of a user 'nobody_such'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"# gr\xfcn", "line 1: the byte 0xfc there is not UTF-8; save the file as UTF-8"),
+        (b"PK\x03\x04\0\0", "is no text in UTF-8"),
+        (b"- 1", "it holds a list"),
+        (b"A: [" * 9999, "nested more than"),
+        (b"SEED: \x07", "control character U+0007"),
+        (b"SEED: 1\nSEED: 2", "has SEED twice"),
+        (b"CKPT: ~nobody_such", "there is no home folder"),
+        (b"SEED: 1" + b"0" * 30, "SEED must lie between -2**63 and 2**63 - 1"),
+        (b"SOLVER: {BASE_LR: .nan}", "SOLVER.BASE_LR must be finite; got nan"),
+    ],
+)
+def test_a_broken_file_is_one_line(capsys, fresh_cfg, tmp_path, content, message):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    assert message in one_line_of(capsys, lambda: load_cfg(parse("--cfg", str(path)), fresh_cfg))
 
 
 def test_a_contradiction_is_found_at_once(yaml, fresh_cfg):

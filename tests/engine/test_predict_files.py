@@ -206,7 +206,7 @@ def test_a_folder_without_images_is_named(images):
         list_images([images, images / "c"])
 
 
-@pytest.mark.parametrize("key", ["VIS.VIS_TH", "DEVICE"])
+@pytest.mark.parametrize("key", ["VIS.VIS_TH", "DEVICE", "DEVICE=cpu", "CKPT=a/b"])
 def test_a_config_key_among_the_images_is_named(images, key):
     with pytest.raises(ValueError, match=f"{key} is a config key and no image; the pairs"):
         list_images([images / "a.png", key, "0.3"])

@@ -18,7 +18,7 @@ from pet.benchmark.growth import AXES, measure_growth, plot_growth
 from pet.benchmark.report import Report, format_report, write_report
 from pet.benchmark.run import Plan, run_infer, run_loader, run_train
 from pet.benchmark.setting import Setting, parse_opts
-from pet.engine.cli import positive_int, run_tool
+from pet.engine.cli import ToolParser, positive_int, run_tool
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -69,7 +69,7 @@ def _some_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measure Pet beside torchvision.")
+    parser = ToolParser(description="Measure Pet beside torchvision.")
     works = parser.add_subparsers(dest="work", required=True)
     infer = works.add_parser("infer", help="testing: image file -> records")
     train = works.add_parser("train", help="training: image files -> updated weights")

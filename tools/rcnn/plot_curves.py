@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pet.engine.cli import run_tool
+from pet.engine.cli import ToolParser, run_tool
 from pet.visualization.curves import plot_curves, read_metrics
 
 
@@ -15,7 +15,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Draw the curves of training runs into one PNG.")
+    parser = ToolParser(description="Draw the curves of training runs into one PNG.")
     parser.add_argument("runs", nargs="+", metavar="CKPT", help="output folder of a run")
     parser.add_argument("--out", default="curves.png", help="picture; default curves.png")
     return parser

@@ -8,7 +8,7 @@ images.
 
 import argparse
 
-from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.predict_files import predict_files
 
 
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Detect objects in image files.")
+    parser = ToolParser(description="Detect objects in image files.")
     parser.add_argument(
         "--images", nargs="+", required=True, metavar="IMAGE", help="image files, and folders"
     )

@@ -8,7 +8,7 @@ Uses every visible GPU, or ``--nproc`` processes. It can also be started by ``to
 
 import argparse
 
-from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.inference import run_test
 from pet.engine.launch import teardown_distributed
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Test a model of the R-CNN family.")
+    parser = ToolParser(description="Test a model of the R-CNN family.")
     parser.add_argument(
         "--nproc",
         type=positive_int,

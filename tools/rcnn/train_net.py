@@ -9,7 +9,7 @@ On several GPUs start it by ``torchrun --nproc_per_node=8 tools/rcnn/train_net.p
 import argparse
 from pathlib import Path
 
-from pet.engine.cli import add_cfg_arguments, load_cfg, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.launch import teardown_distributed
 from pet.engine.train import run_training
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train a model of the R-CNN family.")
+    parser = ToolParser(description="Train a model of the R-CNN family.")
     add_cfg_arguments(parser)
     return parser
 

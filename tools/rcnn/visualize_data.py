@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from pet.config import cfg
-from pet.engine.cli import add_cfg_arguments, load_cfg, positive_int, run_tool
+from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.show_data import show_test_data, show_training_data
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Write what the loader feeds the network.")
+    parser = ToolParser(description="Write what the loader feeds the network.")
     parser.add_argument("--num", type=positive_int, default=8, help="pictures; default 8")
     parser.add_argument("--out", help="folder of the pictures; default CKPT/vis/data")
     parser.add_argument(
