@@ -9,6 +9,11 @@ torchvision's, the weights are random; without ``--images`` so are the pictures.
 import argparse
 from pathlib import Path
 
+from pet.utils.sigint import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # the imports below take seconds
+
 from pet.config import cfg
 from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.comparison import compare_with_torchvision, format_table

@@ -8,6 +8,11 @@ Prints what became of every key of the file. docs/weights.md says which files ar
 
 import argparse
 
+from pet.utils.sigint import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # the imports below take seconds
+
 from pet.checkpoint.convert import (
     FAMILIES,
     check_fit,

@@ -20,7 +20,7 @@ from pet.structures import KeypointLayout
 from pet.utils.comm import is_main_process
 from pet.utils.files import atomic_path
 
-from .torch_file import read_torch_file
+from .torch_file import read_torch_file, write_torch_file
 from .weights import compare, copy_into
 
 _logger = logging.getLogger(__name__)
@@ -86,8 +86,7 @@ class Checkpointer:
             "pet_version": __version__,
         }
         path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        write_torch_file(content, path)
         if copy_latest:
             with atomic_path(self._folder / LATEST) as temporary:
                 _link_or_copy(path, temporary)

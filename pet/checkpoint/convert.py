@@ -7,13 +7,13 @@ import torch
 
 from pet.config import CfgNode, cfg
 from pet.modeling.build import build_model
-from pet.utils.files import atomic_path
 
 from .expectations import contradictions, describe_contradictions
 from .imported import ImportedWeights, import_weights
 from .importers import IMPORTERS
 from .importers.base import describe_no_place
 from .load_report import LoadReport, group_keys, list_mismatches
+from .torch_file import write_torch_file
 from .weights import PLACES, compare, in_model_places
 
 #: Who publishes files that can be converted.
@@ -97,8 +97,7 @@ def write_weights(weights: ImportedWeights, path: str | Path) -> None:
         "class_names": list(weights.class_names),
         "keypoints": asdict(weights.keypoints) if weights.keypoints else None,
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    write_torch_file(content, path)
 
 
 def _describe_misfit(report: LoadReport) -> str:

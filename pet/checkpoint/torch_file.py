@@ -1,4 +1,4 @@
-"""Reading files of tensors without running anything that they hold."""
+"""Writing files of tensors, and reading them without running anything that they hold."""
 
 import pickle
 import re
@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch.serialization import safe_globals
+
+from pet.utils.files import atomic_path
 
 from .file_kind import read_head
 
@@ -26,6 +28,21 @@ class _Namespace:
 
     def __setstate__(self, state: Any) -> None:
         """Leave ``state`` alone."""
+
+
+def write_torch_file(content: Any, path: str | Path) -> None:
+    """Write ``content``, tensors and plain types, to ``path``: whole or not at all.
+
+    Raises OSError, with the path, where the disk refuses.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Of a write that fails torch says that it is at an unexpected position of the file.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def read_torch_file(path: str | Path) -> Any:

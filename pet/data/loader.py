@@ -6,6 +6,7 @@ from typing import Any
 from torch.utils import data as torch_data
 
 from pet.utils.packed import Packed, Packer, Reader
+from pet.utils.sigint import holding_interrupts
 
 
 class PackingCollate:
@@ -47,7 +48,8 @@ class Loader(torch_data.DataLoader):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Start reading, and return the batches."""
-        return _Batches(self, super().__iter__())
+        with holding_interrupts():  # Ctrl-C is for the process that reads to handle
+            return _Batches(self, super().__iter__())
 
 
 class _Batches:

@@ -1,13 +1,19 @@
 """What the command lines of all tools share."""
 
 import argparse
+import io
+import json
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pet.config import (
     CfgNode,
@@ -19,6 +25,8 @@ from pet.config import (
 )
 from pet.engine.launch import ChildError
 from pet.utils.extensions import import_extensions
+from pet.utils.files import DISK_ERRORS
+from pet.utils.sigint import raising_interrupts, speaks_for_all
 
 _USERS_ERRORS = (
     ValueError,
@@ -37,6 +45,11 @@ _FILE_ERRORS = (
 )
 # No option of a tool has capitals.
 _KEY_WITH_DASHES = re.compile(r"--[A-Z]")
+_PRINTING = ("print(", "sys.stdout.")
+_LESS_MEMORY = (
+    "smaller or fewer images at once need less: TRAIN.BATCH_SIZE and TRAIN.SCALES, or "
+    "TEST.IMS_PER_GPU and TEST.SCALE"
+)
 _PACKAGE = Path(__file__).resolve().parents[1]
 # One frame of a printed traceback: the file, and the line of code.
 _FRAME = re.compile(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', re.MULTILINE)
@@ -127,17 +140,99 @@ def run_tool(main: Callable[[], None]) -> None:
     """Run the ``main`` of a tool; what its user did wrong ends it with one line and status 2.
 
     That is a ValueError, KeyError, TypeError, FloatingPointError, ImportError or OSError which Pet
-    itself raised, and any path that is missing, forbidden, or in the way. Every other error is a
-    bug and keeps its traceback, and with PET_TRACEBACK=1 in the environment all do.
+    itself raised, any path that is missing, forbidden, or in the way, a full disk, too little
+    memory, and a reader of the output that went away. Every other error is a bug and keeps its
+    traceback, and with PET_TRACEBACK=1 in the environment all do. Ctrl-C gives one line too, and
+    the status that a shell shows as 130. Of the processes of a launcher, one prints the line.
     """
+    _print_any_name()
+    with raising_interrupts():
+        try:
+            main()
+            _flush_output()
+        except KeyboardInterrupt as error:
+            if not _wants_traceback():
+                _tell_interrupted(str(error) or "interrupted")
+            raise  # Python ends by SIGINT then, so that a shell ends its script or loop, too
+        except Exception as error:
+            line = None if _wants_traceback() else _line_for(error)
+            if line is None:
+                raise
+            _tell(f"error: {line}")
+            raise SystemExit(2) from None
+
+
+def _wants_traceback() -> bool:
+    return os.environ.get("PET_TRACEBACK") == "1"
+
+
+def _print_any_name() -> None:
+    """Let a character that the terminal's encoding lacks be printed as its number."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flush_output() -> None:
+    """Write out what was printed; nothing is to be said where nobody reads any longer."""
     try:
-        main()
-    except _USERS_ERRORS as error:
-        text = _traceback_of(error)
-        if os.environ.get("PET_TRACEBACK") == "1" or not _is_users(error, text):
-            raise
-        print(f"error: {_message(error, text)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python does not fail on it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell_interrupted(line: str) -> None:
+    """Print ``line`` in the place of the traceback of a KeyboardInterrupt."""
+    if speaks_for_all():
+        _print_error(line)
+    sys.excepthook = lambda *_: None
+
+
+def _tell(line: str) -> None:
+    """Print ``line``, and hand it to torchrun, whose summary stands below all else.
+
+    Of several processes one prints it, and torchrun shows those of the others.
+    """
+    told = _tell_torchrun(line)
+    if speaks_for_all() or not told:
+        _print_error(line)
+
+
+def _tell_torchrun(line: str) -> bool:
+    """Write ``line`` where torchrun looks for the error of a process; return whether it does."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not path:
+        return False
+    # The form that torch.distributed.elastic.multiprocessing.errors.ErrorHandler writes.
+    content = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": int(time.time())}}
+    try:
+        Path(path).write_text(json.dumps({"message": content}), encoding="utf-8")
+    except OSError:
+        return False
+    return True
+
+
+def _print_error(line: str) -> None:
+    with suppress(OSError):  # nobody reads that either
+        print(line, file=sys.stderr, flush=True)
+
+
+def _line_for(error: Exception) -> str | None:
+    """Return what to tell the user of ``error``, or None where it is a bug."""
+    text = _traceback_of(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return f"not enough memory: {_message(error, text) or 'no more to be had'}; {_LESS_MEMORY}"
+    if not isinstance(error, _USERS_ERRORS):
+        return None
+    if isinstance(error, OSError) and _last_code(text).startswith(_PRINTING):
+        _drop_output()
+        return f"the output cannot be written, so the tool stopped: {error}"
+    return _message(error, text) if _is_users(error, text) else None
 
 
 def _traceback_of(error: Exception) -> str:
@@ -149,13 +244,19 @@ def _traceback_of(error: Exception) -> str:
 
 def _is_users(error: Exception, text: str) -> bool:
     """Whether Pet raised ``error`` on purpose, or a file is not to be had."""
-    if isinstance(error, _FILE_ERRORS):
+    if isinstance(error, _FILE_ERRORS) or getattr(error, "errno", None) in DISK_ERRORS:
         return True
     frames = _FRAME.findall(text)
     if not frames:
         return False
     file, code = frames[-1]
     return Path(file).is_relative_to(_PACKAGE) and code.startswith("raise ")
+
+
+def _last_code(text: str) -> str:
+    """Return the line of code in which the error of a traceback arose."""
+    frames = _FRAME.findall(text)
+    return frames[-1][1] if frames else ""
 
 
 def _message(error: Exception, text: str) -> str:

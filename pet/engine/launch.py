@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import signal
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -14,10 +16,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from pet.utils.extensions import import_inherited_extensions
+from pet.utils.sigint import holding_interrupts, take_one_interrupt
 
 _ADVICE = "start the processes with torchrun or python -m torch.distributed.launch, which set it"
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
+# What a process has for that after a Ctrl-C.
+_SECONDS_TO_END = 10.0
 
 
 class ChildError(RuntimeError):
@@ -69,7 +74,8 @@ def spawn(
 
     ``fn`` must be defined at the top of a module, and ``args`` be picklable. Each has
     ``threads`` CPU threads, by default its share of this one's; no process group is made. The first
-    error of a process ends the others and is raised here, with its own type and message.
+    error of a process ends the others and is raised here, with its own type and message. Ctrl-C
+    ends them all.
     """
     context = mp.get_context("spawn")
     threads = threads or max(1, torch.get_num_threads() // nproc)
@@ -81,17 +87,31 @@ def spawn(
             child = context.Process(
                 target=_run_child, args=(rank, nproc, threads, writer, fn, args), name=f"{rank}"
             )
-            with _sleeping_threads():
+            with _sleeping_threads(), holding_interrupts():
                 child.start()
             writer.close()
             processes[reader] = child
         _wait_for_all(processes)
+    except KeyboardInterrupt:
+        _interrupt(processes.values())
+        raise
     finally:
         for child in processes.values():
             child.terminate()
         for reader, child in processes.items():
             child.join()
             reader.close()
+
+
+def _interrupt(children: Iterable[SpawnProcess]) -> None:
+    """Tell ``children`` of a Ctrl-C, and give them a while to take away what they half wrote."""
+    running = [child for child in children if child.is_alive()]
+    for child in running:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGINT)
+    deadline = time.monotonic() + _SECONDS_TO_END
+    for child in running:
+        child.join(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager
@@ -119,6 +139,7 @@ def _run_child(
 ) -> None:
     torch.set_num_threads(threads)
     try:
+        take_one_interrupt()
         import_inherited_extensions()
         fn(rank, world_size, *args)
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pet.config import CfgNode, cfg
 from pet.utils.comm import get_world_size, is_distributed, is_main_process
-from pet.utils.files import atomic_path
+from pet.utils.files import atomic_path, naming_path
 
 from .log_text import format_duration, format_stats
 from .logging_setup import logging_rank, setup_logging
@@ -212,7 +212,8 @@ class TrainingLogger:
         record["eta_seconds"] = eta
         if self._memory_mib is not None:
             record["max_memory_mib"] = self._memory_mib
-        with open(self._folder / METRICS_FILE, "a", encoding="utf-8") as file:
+        path = self._folder / METRICS_FILE
+        with naming_path(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         for key, value in record.items():
             if key != "iter":

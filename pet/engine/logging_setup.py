@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,16 +13,46 @@ LOG_FILE = "log.txt"
 _logger = logging.getLogger("pet")
 
 
-class _BarSafeHandler(logging.Handler):
+class _OneComplaint(logging.Handler):
+    """Says once, in a line, that its place cannot be written: the run is worth more than its log.
+
+    It goes on trying: a full disk may have room again.
+    """
+
+    place = "the output"
+    _complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
+        """Say what kept ``record`` from being written; show the traceback of a bug."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._complained:
+            self._complained = True
+            with suppress(OSError):
+                print(f"WARNING: the log does not reach {self.place}: {error}", file=sys.stderr)
+
+
+class _FileHandler(_OneComplaint, logging.FileHandler):
+    """Appends to a file."""
+
+
+class _BarSafeHandler(_OneComplaint):
     """Prints to stdout without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print ``record``, above the bar where there is one."""
         try:
-            tqdm.write(self.format(record), file=sys.stdout)
+            tqdm.write(_printable(self.format(record)), file=sys.stdout)
             sys.stdout.flush()
         except Exception:
             self.handleError(record)
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` with numbers for the characters that stdout's encoding lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Formatter(logging.Formatter):
@@ -46,7 +77,10 @@ def setup_logging(folder: str | Path | None = None, rank: int | None = None) -> 
         handlers[0].setLevel(logging.ERROR)
     elif folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(Path(folder) / LOG_FILE, encoding="utf-8"))
+        path = Path(folder) / LOG_FILE
+        file = _FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        file.place = str(path)
+        handlers.append(file)
     for handler in handlers:
         handler.setFormatter(_Formatter())
         _logger.addHandler(handler)

@@ -1,7 +1,7 @@
 """Training: the loop, and a whole run from a config."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
 from pet.checkpoint.weights import load_weights, require_weights
@@ -20,6 +19,8 @@ from pet.data.build import (
     resolve_num_classes,
     resolve_num_keypoints,
 )
+from pet.data.collate import TrainBatch
+from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.engine.launch import get_local_rank, setup_distributed
 from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.evaluation.oks import warn_of_sigmas
@@ -40,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 def train(
     model: nn.Module,
-    loader: DataLoader,
+    loader: Iterable[TrainBatch],
     optimizer: Optimizer,
     scheduler: LearningRateScheduler,
     checkpointer: Checkpointer,
@@ -101,7 +102,8 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
 
     ``config_name`` is the name of the config file, for the log. Goes on from the folder's latest
     checkpoint where ``TRAIN.AUTO_RESUME``. Bad input raises ValueError, KeyError or
-    FileNotFoundError before the first step.
+    FileNotFoundError before the first step. Ctrl-C lets the step end and writes a checkpoint before
+    KeyboardInterrupt is raised; a second one raises it at once.
     """
     device = join_processes(cfg.DEVICE)
     folder = Path(cfg.CKPT)
@@ -151,10 +153,14 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         with atomic_path(folder / "config.yaml") as path:
             path.write_text(cfg.dump(), encoding="utf-8")
     logging_rank("Training starts !")
-    with build_logger(config_name, scheduler.iteration, cfg) as logger:
+    start_iter = scheduler.iteration
+    with (
+        build_logger(config_name, start_iter, cfg) as logger,
+        catching_interrupts(device) as interrupt,
+    ):
         train(
             _parallel(model, device),
-            loader,
+            interrupt.until(loader),
             optimizer,
             scheduler,
             checkpointer,
@@ -163,7 +169,28 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
             cfg.SOLVER.CLIP_GRAD_NORM,
             cfg.TRAIN.PRECISION,
         )
-    logging_rank(f"Training done ! The weights are {folder / 'model_latest.pth'}")
+        if interrupt.ended and scheduler.iteration > start_iter:
+            if not checkpointer.is_due(scheduler.iteration):
+                logger.check_finite()
+                checkpointer.save(model, optimizer, scheduler)
+            comm.synchronize()  # a launcher would end the process that still writes
+    _conclude(interrupt, start_iter, scheduler.iteration, cfg)
+
+
+def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNode) -> None:
+    """Say that training is done; raise KeyboardInterrupt where Ctrl-C was pressed."""
+    latest = Path(cfg.CKPT) / LATEST
+    if interrupt.ended and iteration == start_iter:
+        raise KeyboardInterrupt("interrupted before the first step")
+    if interrupt.ended and iteration < cfg.SOLVER.MAX_ITER:
+        how = "" if cfg.TRAIN.AUTO_RESUME else ", with TRAIN.AUTO_RESUME True,"
+        raise KeyboardInterrupt(
+            f"interrupted at iteration {iteration}; the checkpoint is {latest}; the same "
+            f"command{how} goes on from there"
+        )
+    logging_rank(f"Training done ! The weights are {latest}")
+    if interrupt.came:
+        raise KeyboardInterrupt(f"interrupted when training was done; the weights are {latest}")
 
 
 def _check_start(cfg: CfgNode, resumes: bool) -> None:

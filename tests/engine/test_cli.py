@@ -1,8 +1,14 @@
 import argparse
 import os
+import resource
+import subprocess
+import sys
+import textwrap
 import traceback
+from pathlib import Path
 
 import pytest
+import torch
 from torch._utils import ExceptionWrapper
 
 from pet.config import freeze, merge_cfg_from_list
@@ -11,6 +17,9 @@ from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int
 from pet.engine.launch import ChildError
 from pet.engine.logging_setup import setup_logging
 from pet.modeling.backbones import timm_backbone
+from pet.utils.files import atomic_path
+from tests.source_code import ROOT
+from tests.tool_process import TORCHRUN, run
 
 
 def one_line_of(capsys, main) -> str:
@@ -243,3 +252,187 @@ def test_a_wrong_command_line_ends_with_status_2(words, capsys):
         parse(*words)
     assert end.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_one_line(capsys):
+    def too_much():
+        raise MemoryError("Unable to allocate 3.00 TiB for an array")
+
+    message = one_line_of(capsys, too_much)
+    assert message.startswith("error: not enough memory: Unable to allocate 3.00 TiB")
+    assert "TRAIN.BATCH_SIZE" in message
+    assert "Original Traceback" not in one_line_of(capsys, lambda: from_worker(too_much))
+
+    def on_the_gpu():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    assert "Tried to allocate 2 GiB" in one_line_of(capsys, on_the_gpu)
+
+
+def test_a_recursion_without_an_end_keeps_its_traceback():
+    def again():
+        again()
+
+    with pytest.raises(RecursionError):
+        run_tool(again)
+
+
+def test_a_full_disk_is_one_line_with_the_path(capsys, tmp_path):
+    def write():
+        with atomic_path(tmp_path / "a.txt"), open("/dev/full", "w") as file:
+            file.write("much")
+
+    message = one_line_of(capsys, write)
+    assert message == f"error: [Errno 28] No space left on device: '{tmp_path / 'a.txt'}'\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="files are limited on Linux only")
+def test_a_checkpoint_that_the_disk_refuses_is_one_line(tmp_path):
+    lines = """
+        import resource, sys
+        import torch
+        from pet.checkpoint.torch_file import write_torch_file
+        from pet.engine.cli import run_tool
+
+        def main():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+            write_torch_file({"weight": torch.zeros(10_000)}, "a.pth")
+
+        run_tool(main)
+    """
+    done = script(tmp_path, lines)
+    assert (done.returncode, done.stderr) == (2, "error: [Errno 27] File too large: 'a.pth'\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["tool.py"]
+
+
+def script(folder: Path, lines: str, stdout: int = subprocess.PIPE, **env: str):
+    """Run ``lines`` of Python, as ``tool.py``, in ``folder``."""
+    (folder / "tool.py").write_text(textwrap.dedent(lines), encoding="utf-8")
+    command = [sys.executable, "tool.py"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env}
+    return subprocess.run(
+        command, cwd=folder, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+# Prints what does not fit into any buffer, then works on.
+PRINTS = """
+    from pathlib import Path
+    from pet.engine.cli import run_tool
+
+    def main():
+        for _ in range(9):
+            print("x" * 99_999)
+        Path("worked").touch()
+
+    run_tool(main)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_any_longer(tmp_path, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = script(tmp_path, PRINTS, writer, PYTHONUNBUFFERED=unbuffered)
+    os.close(writer)
+    why = "[Errno 32] Broken pipe\n"
+    assert done.stderr == f"error: the output cannot be written, so the tool stopped: {why}"
+    assert done.returncode == 2
+    assert not (tmp_path / "worked").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_into_a_full_disk(tmp_path, unbuffered):
+    with open("/dev/full", "w") as full:
+        done = script(tmp_path, PRINTS, full.fileno(), PYTHONUNBUFFERED=unbuffered)
+    why = "[Errno 28] No space left on device\n"
+    assert done.stderr == f"error: the output cannot be written, so the tool stopped: {why}"
+    assert done.returncode == 2
+
+
+def test_a_log_that_nobody_reads_does_not_end_the_work(tmp_path):
+    lines = """
+        import logging
+        from pathlib import Path
+        from pet.engine.cli import run_tool
+        from pet.engine.logging_setup import logging_rank, setup_logging
+
+        def main():
+            setup_logging("run")
+            for _ in range(9):
+                logging_rank("x" * 99_999)
+            logging_rank("done")
+
+        run_tool(main)
+    """
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = script(tmp_path, lines, writer)
+    os.close(writer)
+    warning = "WARNING: the log does not reach the output: [Errno 32] Broken pipe\n"
+    assert (done.returncode, done.stderr) == (0, warning)
+    assert (tmp_path / "run" / "log.txt").read_text().endswith("x\ndone\n")
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path):
+    lines = """
+        from pet.engine.cli import run_tool
+        from pet.engine.logging_setup import logging_rank, setup_logging
+
+        def main():
+            setup_logging("run")
+            logging_rank("类 \\udcff")
+            print("别")
+
+        run_tool(main)
+    """
+    done = script(tmp_path, lines, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "\\u7c7b \\udcff\n\\u522b\n"
+    assert (tmp_path / "run" / "log.txt").read_text(encoding="utf-8") == "类 \\udcff\n"
+
+
+def test_an_interrupt_is_one_line(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt("interrupted at iteration 3")
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(interrupted)
+    assert capsys.readouterr() == ("", "interrupted at iteration 3\n")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(interrupted)
+    monkeypatch.setenv("PET_TRACEBACK", "1")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(KeyboardInterrupt):
+        run_tool(interrupted)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_torchrun_shows_the_line_last(tmp_path):
+    words = ("--cfg", "nowhere.yaml")
+    status, out, err = run("rcnn/train_net.py", tmp_path, *words, launcher=TORCHRUN)
+    line = "error: no config file nowhere.yaml; configs are kept under cfgs/"
+    lines = err.splitlines()
+    assert (status, out) == (1, "")
+    assert lines.count(line) == 1
+    assert lines[-2:] == [f"  traceback : {line}", "=" * 60]
+
+
+def test_torchrun_shows_the_line_of_another_process(tmp_path):
+    (tmp_path / "tool.py").write_text(
+        "import os, time\n"
+        "from pet.engine.cli import run_tool\n"
+        "from pet.engine.launch import setup_distributed\n"
+        "def main():\n"
+        "    if os.environ['RANK'] == '0':\n"
+        "        time.sleep(600)  # until torchrun ends it\n"
+        "    setup_distributed('cpu', {'WORLD_SIZE': '2'})\n"
+        "run_tool(main)\n"
+    )
+    status, _, err = run(str(tmp_path / "tool.py"), tmp_path, launcher=TORCHRUN)
+    assert status == 1
+    assert err.count("WORLD_SIZE is set but RANK is not") == 1
+    assert "WORLD_SIZE is set but RANK is not" in err.splitlines()[-2]

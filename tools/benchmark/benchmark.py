@@ -14,6 +14,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pet.utils.sigint import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # the imports below take seconds
+
 from pet.benchmark.growth import AXES, measure_growth, plot_growth
 from pet.benchmark.report import Report, format_report, write_report
 from pet.benchmark.run import Plan, run_infer, run_loader, run_train

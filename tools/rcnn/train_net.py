@@ -9,6 +9,11 @@ On several GPUs start it by ``torchrun --nproc_per_node=8 tools/rcnn/train_net.p
 import argparse
 from pathlib import Path
 
+from pet.utils.sigint import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # the imports below take seconds
+
 from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.launch import teardown_distributed
 from pet.engine.train import run_training

@@ -8,6 +8,11 @@ The pictures go into CKPT/vis/data. ``--test`` shows the test images instead, wh
 import argparse
 from pathlib import Path
 
+from pet.utils.sigint import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # the imports below take seconds
+
 from pet.config import cfg
 from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.show_data import show_test_data, show_training_data
