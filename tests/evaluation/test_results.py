@@ -6,7 +6,13 @@ import pycocotools.mask as coco_mask
 import pytest
 import torch
 
-from pet.evaluation.results import ImageResults, image_results, merge_shards, write_shard
+from pet.evaluation.results import (
+    ImageResults,
+    image_results,
+    merge_shards,
+    unread_images,
+    write_shard,
+)
 from pet.structures import Detections
 
 
@@ -37,6 +43,27 @@ def test_box_records_are_worked_out_by_hand():
             {"image_id": 7, "category_id": 3, "bbox": [0.0, 0.0, 0.333, 2.0], "score": 0.123457},
         ]
     }
+
+
+def test_a_label_without_a_category_is_left_out():
+    detections = some_detections(20)
+    every = image_results(7, detections, (3, 18)).records
+    some = image_results(7, detections, (3, None)).records
+    assert 0 < len(some["bbox"]) < 20
+    for kind in every:
+        assert some[kind] == [record for record in every[kind] if record["category_id"] == 3]
+
+
+def test_pictures_that_could_not_be_read_are_told_apart(tmp_path):
+    results = [
+        image_results(1, some_detections(2), (3, 18)),
+        ImageResults(2, {}, "cut off"),
+        ImageResults(3, {}),
+    ]
+    write_shard(tmp_path / "a", results)
+    assert unread_images([tmp_path / "a"]) == {2: "cut off"}
+    files = merge_shards([tmp_path / "a"], tmp_path, (1, 2, 3))
+    assert {record["image_id"] for record in json.loads(files["bbox"].read_text())} == {1}
 
 
 def test_mask_records_are_the_pixels_of_the_box():
