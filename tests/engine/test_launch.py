@@ -58,7 +58,7 @@ def test_more_processes_than_gpus(monkeypatch):
 def _raise_in_one(rank: int, world_size: int, folder: Path) -> None:
     if rank == 1:
         raise UnknownNameError("no part named 'x'")
-    time.sleep(60)
+    time.sleep(600)  # longer than processes take to start on the busiest machine
     (folder / "late.txt").touch()
 
 
@@ -84,10 +84,8 @@ def _mean_over_gloo(rank: int, world_size: int, folder: Path, port: int) -> None
 
 
 def test_an_error_keeps_its_type_and_ends_the_others(tmp_path, capfd):
-    start = time.monotonic()
     with pytest.raises(UnknownNameError, match="no part named 'x'") as caught:
         spawn(_raise_in_one, 2, (tmp_path,))
-    assert time.monotonic() - start < 50
     assert not (tmp_path / "late.txt").exists()
     assert "in process 1 of 2" in str(caught.value.__cause__)
     assert "_raise_in_one" in str(caught.value.__cause__)
