@@ -17,7 +17,8 @@ from pycocotools.cocoeval import COCOeval
 from pet.annotations import Annotations
 from pet.evaluation.ground_truth import annotations_of, ground_truth, make_coco
 from pet.evaluation.oks import KeypointMetrics, check_sigmas
-from pet.evaluation.results import RESULT_PARTS, Record
+from pet.evaluation.result_file import read_results
+from pet.evaluation.results import Record
 from pet.structures.labels import UNUSED_CLASS
 from pet.utils.files import atomic_path
 
@@ -164,42 +165,6 @@ def _display_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def read_results(
-    path: str | Path, iou_type: str, image_ids: set[int], category_ids: set[int]
-) -> list[Record]:
-    """Read a result file and check every record of it.
-
-    Raises FileNotFoundError and ValueError as ``evaluate_coco`` does.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no result file {path}")
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"the result file {path} is not JSON: {error}") from error
-    part = RESULT_PARTS[iou_type]
-    if not isinstance(records, list) or not all(
-        isinstance(r, dict) and {"image_id", "category_id", "score", part} <= set(r)
-        for r in records
-    ):
-        raise ValueError(
-            f"the result file {path} must be a list of records with image_id, category_id, "
-            f"score and {part}"
-        )
-    for key, allowed, what in (
-        ("image_id", image_ids, "images"),
-        ("category_id", category_ids, "categories"),
-    ):
-        foreign = sorted({record[key] for record in records} - allowed, key=str)
-        if foreign:
-            raise ValueError(
-                f"the result file {path} speaks of {len(foreign)} {what} that are not evaluated; "
-                f"the first ids are {foreign[:5]}"
-            )
-    return records
-
-
 def _evaluate(
     truth: COCO,
     records: list[Record],
@@ -227,7 +192,7 @@ def _evaluate(
         evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()) as summary:
         evaluation.summarize()
-    stats = map(float, evaluation.stats)
+    stats = [float(figure) for figure in evaluation.stats]
     per_class = _per_class(evaluation.eval["precision"], classes)
     text = summary.getvalue().rstrip("\n")
     if iou_type == "keypoints":

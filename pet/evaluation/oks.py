@@ -4,6 +4,7 @@ Source: https://cocodataset.org/#keypoints-eval.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ class KeypointMetrics:
     """COCO's ten figures for keypoints, in 0..1; -1 where there is no ground truth to score on.
 
     AP is the mean over the OKS thresholds 0.50, 0.55 ... 0.95 and the classes, at most 20
-    detections an image; m and l are objects up to 96² pixels and above. Objects below 32², and
-    those without a labelled point, are passed over.
+    detections an image; m and l are objects from 32² up to 96² pixels and above. Objects without a
+    labelled point are passed over.
     """
 
     AP: float
@@ -34,13 +35,17 @@ class KeypointMetrics:
 
 
 def check_sigmas(count: int, sigmas: Sequence[float]) -> None:
-    """Raise ValueError where there is not one of ``sigmas`` for each of ``count`` points."""
+    """Raise ValueError where ``sigmas`` are not a number above 0 for each of ``count`` points."""
     if len(sigmas) != count:
         raise ValueError(
             f"the score of keypoints needs a number for each of the {count} points of the data "
             f"set, but KRCNN.SIGMAS has {len(sigmas)}; give {count}: how far annotators differ in "
             "each point, relative to the square root of the object's area, from 0.025 for an eye "
             "to 0.107 for a hip in COCO"
+        )
+    if not all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas):
+        raise ValueError(
+            f"KRCNN.SIGMAS must be positive numbers, or no point is ever right; got {sigmas}"
         )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from pet.annotations import Annotations
-from pet.evaluation.coco import read_results
 from pet.evaluation.ground_truth import annotations_of, ground_truth, make_coco
+from pet.evaluation.result_file import read_results
 
 _logger = logging.getLogger(__name__)
 

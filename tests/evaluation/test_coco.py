@@ -267,6 +267,48 @@ def test_annotations_without_masks(folder, caplog):
     assert "are left out, with no segmentation: image 1 (annotation 1)" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("iou_type", "change"),
+    [
+        ("bbox", {"score": "good"}),
+        ("bbox", {"score": float("nan")}),
+        ("bbox", {"bbox": [1, 2, 3]}),
+        ("bbox", {"bbox": [1, 2, 3, None]}),
+        ("bbox", {"bbox": "1 2 3 4"}),
+        ("segm", {"segmentation": {"size": [150, 200], "counts": "5"}}),  # would never end
+        ("segm", {"segmentation": {"size": [150, 200], "counts": [30000]}}),
+        ("segm", {"segmentation": {"size": [200], "counts": "5"}}),
+        ("segm", {"segmentation": [[1, 1, 5, 1, 5, 5]]}),
+        ("keypoints", {"keypoints": [1, 2]}),
+        ("keypoints", {"keypoints": [1, 2, "x"]}),
+        ("keypoints", {"keypoints": 5}),
+    ],
+)
+def test_records_that_cannot_be_scored_are_named(folder, iou_type, change):
+    folder.annotate([annotation(1, 1, (5, 5, 20, 20), keypoints=[9, 9, 2])])
+    rle = coco_mask.encode(np.ones((150, 200), np.uint8, order="F"))
+    parts = {
+        "segmentation": {"size": [150, 200], "counts": rle["counts"].decode()},
+        "keypoints": [9, 9, 1],
+    }
+    good = found(1, (5, 5, 20, 20), 0.9) | parts
+    with pytest.raises(ValueError, match=rf"{iou_type}\.json: record 1, of image 2, has no"):
+        folder.evaluate(folder.detect([good, good | {"image_id": 2} | change], iou_type))
+
+
+def test_more_objects_than_cocos_figures_count_are_said(folder, caplog):
+    boxes = [(2 * n, 1, 2, 2) for n in range(101)]
+    folder.annotate([annotation(n, 2, box) for n, box in enumerate(boxes[:100])], images=(1, 2))
+    folder.evaluate(folder.detect([]), (2,))
+    assert "more than 100 objects" not in caplog.text
+    sizes = {"width": 300, "height": 150}
+    folder.annotate([annotation(n, 2, box) for n, box in enumerate(boxes)], sizes=sizes)
+    folder.evaluate(folder.detect([]), (2,))
+    assert "1 images have more than 100 objects of one class, the most image 2 with 101" in (
+        caplog.text
+    )
+
+
 def test_uncompressed_crowds_are_read(folder):
     runs = {"size": [150, 200], "counts": [0, 150 * 100, 150 * 100]}
     crowd = annotation(2, 1, (0, 0, 100, 150), segmentation=runs, iscrowd=1)

@@ -65,6 +65,29 @@ def test_sigmas_for_the_points_of_the_data_set():
         check_sigmas(17, SIGMAS)
 
 
+@pytest.mark.parametrize("sigma", [0, -0.1, float("nan"), float("inf")])
+def test_sigmas_that_no_point_could_meet_are_refused(sigma):
+    with pytest.raises(ValueError, match=r"KRCNN\.SIGMAS must be positive numbers"):
+        check_sigmas(2, (0.05, sigma))
+
+
+@pytest.mark.parametrize("area", [0, 1, -5, "x", None, "missing"])
+def test_an_area_that_cannot_be_meant_is_that_of_the_box(score, area):
+    truth = [person(1, 1, [20, 20, 2, 50, 50, 1], area)]
+    if area == "missing":
+        del truth[0]["area"]
+    records = [found(1, [30, 20, 1, 50, 50, 1], 0.9)]
+    expected = score([person(1, 1, [20, 20, 2, 50, 50, 1], 100 * 100)], records)
+    assert score(truth, records)["keypoints"] == expected["keypoints"]
+    assert pytest.approx(0.7) == expected["keypoints"].AP
+
+
+def test_small_objects_count_among_all(score):
+    truth = [person(1, 1, [20, 20, 2, 50, 50, 1], 500.0)]
+    metrics = score(truth, [found(1, [20, 20, 1, 50, 50, 1], 0.9)])["keypoints"]
+    assert (metrics.AP, metrics.APm, metrics.APl) == (ONE, -1, -1)
+
+
 def test_similarity_worked_out_by_hand(score):
     # One of two points is off by 10 pixels: exp(-10² / (2 * area * (2 * 0.05)²)) = exp(-0.5), and
     # the mean with the other one's 1 is 0.803, above seven of the ten thresholds.
