@@ -37,6 +37,9 @@ class ImportedWeights:
     no_place: tuple[str, ...]  # keys of the file that Pet has no place for
     expects: Mapping[str, Any]  # config key -> the value that the weights need
     class_names: tuple[str, ...]  # without the background; () where they are not known
+    # Whether the file itself names them; COCO's are taken for those of a published detector that
+    # has as many.
+    names_classes: bool = False
     keypoints: KeypointLayout | None = None  # None where there are none, or they are not known
 
 
@@ -70,6 +73,7 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
         no_place=converted.no_place,
         expects=expects,
         class_names=class_names,
+        names_classes=bool(file.class_names),
         keypoints=file.keypoints or _coco_keypoints(converted.state, expects),
     )
 

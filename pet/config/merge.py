@@ -96,7 +96,7 @@ def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
             raise ValueError(
                 f"the key {key!r} has no value; give pairs: KEY VALUE KEY VALUE ..., or KEY=VALUE"
             )
-        if not equals and isinstance(value, str) and value == "=":
+        if not equals and isinstance(value, str) and value.startswith("="):
             raise ValueError(f"write {key} VALUE, or {key}=VALUE with no space at the =")
         yield key, value
 

@@ -36,13 +36,14 @@ def coerce(value: Any, default: Any, key: str, source: str) -> Any:
     raise TypeError(
         f"{key} in {source} must be {_kind(default)}, as in its default {default!r}; "
         f"got {_shown(found)}"
+        + ('; write "" for none, and a text that looks so in quotes' if found is None else "")
     )
 
 
 def _text(value: Any) -> Any:
-    """Return the characters that ``value`` was written with; no characters are no text."""
+    """Return the characters that ``value`` was written with; YAML's null, ~ or null, is no text."""
     if isinstance(value, Written):
-        return value.text or None
+        return None if value.value is None else value.text
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return value

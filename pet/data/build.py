@@ -1,9 +1,11 @@
 """From the config to data sets and loaders: the one place of this package that reads ``cfg``."""
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +78,8 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
     keypoints = None
     if cfg.MODEL.KEYPOINT_ON:
         keypoints = KeypointOptions(cfg.KRCNN.PIXEL_SHIFT, cfg.KRCNN.MIN_KEYPOINTS_PER_IMAGE)
-    dataset = DATASET_TYPES[files.type](
+    make = DATASET_TYPES[files.type]
+    dataset = make(
         name,
         files.images,
         files.annotations,
@@ -86,12 +89,24 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
         max_images=files.max_images,
         class_labels=cfg.MODEL.CLASS_LABELS,
         keypoints=keypoints,
-        reader=build_image_reader(cfg),
-        cache=Path(cfg.CKPT, "cache") if cfg.CKPT else None,
+        **_taken(make, reader=build_image_reader(cfg), cache=cache_folder(cfg)),
     )
-    if isinstance(dataset, CocoDataset):
+    if isinstance(dataset, CocoDataset) and type(dataset).read is CocoDataset.read:
         dataset.check_pictures()
     return dataset
+
+
+def cache_folder(cfg: CfgNode = cfg) -> Path | None:
+    """Return where what large annotation files hold is kept; None where there is no ``CKPT``."""
+    return Path(cfg.CKPT, "cache") if cfg.CKPT else None
+
+
+def _taken(make: Callable[..., Dataset], **options: Any) -> dict[str, Any]:
+    """Return those of ``options`` that ``make`` takes: a type of a user's may do without."""
+    parameters = inspect.signature(make).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return options
+    return {key: value for key, value in options.items() if key in parameters}
 
 
 def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:

@@ -1,7 +1,7 @@
 """What the labels of trained weights mean in a data set: classes are matched by name."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pet.structures.labels import UNUSED_CLASS
@@ -14,6 +14,7 @@ class ClassMatch:
     category_ids: tuple[int | None, ...]  # K; None: the data set has no such class
     class_names: tuple[str, ...]  # K, as the model calls them
     note: str = ""  # what the user should know; "" where all is as in training
+    is_partial: bool = False  # whether a class of one side is not on the other
 
 
 def match_classes(
@@ -27,18 +28,18 @@ def match_classes(
     """
     if not trained or tuple(trained) == tuple(class_names):
         return ClassMatch(tuple(category_ids), tuple(class_names))
-    known = {c: n for c, n in zip(class_names, category_ids, strict=True) if c != UNUSED_CLASS}
+    here = {c: n for c, n in zip(class_names, category_ids, strict=True) if c != UNUSED_CLASS}
     used = [c for c in trained if c != UNUSED_CLASS]
-    names_here = [c for c in class_names if c != UNUSED_CLASS]
-    twice = [c for names in (used, names_here) for c, n in Counter(names).items() if n > 1]
-    found = {c: known[c] for c in used if c in known} or _ignoring_case(used, known)
+    found = _matched(used, here)
     if not found:
         raise ValueError(
             f"the weights were trained for other classes than those of data set {name!r}: "
-            f"{_some(used)} there, {_some(list(known))} here, and no name is in both; test on data "
+            f"{_some(used)} there, {_some(list(here))} here, and no name is in both; test on data "
             "whose categories have the names that the weights were trained with, or give weights "
             "trained for these"
         )
+    names_here = [c for c in class_names if c != UNUSED_CLASS]
+    twice = [c for names in (used, names_here) for c, n in Counter(names).items() if n > 1]
     if twice:
         raise ValueError(
             f"the classes of the weights and of data set {name!r} are not the same, and cannot be "
@@ -46,26 +47,37 @@ def match_classes(
             "its own"
         )
     lost = [c for c in used if c not in found]
-    unknown = sorted(set(known.values()) - set(found.values()))
-    parts = [f"{len(found)} of the {len(used)} classes of the weights are matched by name"]
+    taken = set(found.values())
+    unknown = [c for c, number in here.items() if number not in taken]
+    notes = [f"the classes of data set {name!r} and of the weights are matched by their names"]
     if lost:
-        parts.append(f"what is found of the others is left out: {_some(lost)}")
+        notes.append(f"the data set lacks {_some(lost)}, and what is found of them is left out")
     if unknown:
-        names = [c for c, number in known.items() if number in unknown]
-        parts.append(f"the weights do not know, and cannot find: {_some(names)}")
+        notes.append(f"the weights lack {_some(unknown)}, which cannot be found")
     return ClassMatch(
         tuple(found.get(c) for c in trained),
         tuple(trained),
-        f"the classes of data set {name!r} are not those that the weights were trained for, or in "
-        f"another order: {'; '.join(parts)}",
+        "; ".join(notes),
+        is_partial=bool(lost or unknown),
     )
 
 
-def _ignoring_case(used: Sequence[str], known: dict[str, int]) -> dict[str, int]:
-    """Return the ids of the classes whose names agree but for case and spaces around them."""
-    plain = {c.strip().casefold(): number for c, number in known.items()}
-    keys = {c: c.strip().casefold() for c in used}
-    return {c: plain[key] for c, key in keys.items() if key in plain}
+def _matched(used: Sequence[str], here: Mapping[str, int]) -> dict[str, int]:
+    """Return the category id of each class of ``used`` whose name is ``here``.
+
+    Names that agree but for case and spaces around them are the same where nothing else is meant.
+    """
+    found = {c: here[c] for c in used if c in here}
+    others = _plain(c for c in here if c not in found)
+    ours = _plain(c for c in used if c not in found)
+    return found | {ours[key]: here[others[key]] for key in ours.keys() & others.keys()}
+
+
+def _plain(names: Iterable[str]) -> dict[str, str]:
+    """Return plain name -> name, of the names that stay different from each other when plain."""
+    names = list(names)
+    times = Counter(name.strip().casefold() for name in names)
+    return {key: c for c in names if times[key := c.strip().casefold()] == 1}
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg
 from pet.data.build import (
     build_dataset,
+    cache_folder,
     make_test_data_loader,
     resolve_num_classes,
     resolve_num_keypoints,
@@ -87,9 +88,11 @@ def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
         spawn(_test_spawned, world_size, (cfg, device), threads=cpu_count())
     else:
         _test_part(0, 1, cfg, device, job)
-    if comm.is_main_process():
-        _score(cfg, world_size, job)
-    comm.synchronize()
+    try:
+        if comm.is_main_process():
+            _score(cfg, world_size, job)
+    finally:
+        comm.synchronize()  # the others wait here, whatever the first has to say
 
 
 def _processes_for(name: str, device: torch.device) -> int:
@@ -104,12 +107,13 @@ class _TestSet:
     name: str
     data: Dataset
     match: ClassMatch
+    by_name: bool  # whether the classes were matched by name; else they are the data set's
     truth: Annotations  # by which it is scored
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is tested, on what: each file of it is read once."""
+    """What is tested, on what: in each process, each file of it is read once."""
 
     weights: ImportedWeights
     sets: tuple[_TestSet, ...]
@@ -129,18 +133,8 @@ def _prepare(cfg: CfgNode) -> _Job:
         )
     weights = import_weights(file)
     sets = tuple(_test_set(name, weights, cfg) for name in cfg.TEST.DATASETS)
-    if weights.class_names and not cfg.MODEL.RPN_ONLY:
-        count = len(weights.class_names) + 1
-        if cfg.MODEL.NUM_CLASSES not in (-1, count):
-            raise ValueError(
-                f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {file} is for "
-                f"{count - 1} classes, {count} with the background; give {count}, or -1 to take it "
-                "from the weights"
-            )
-    else:
-        counts = {each.name: resolve_num_classes(each.data, cfg) for each in sets}
-        count = _same(counts, "classes")
-    set_num_classes(cfg, count)
+    counts = {each.name: _count_labels(each, weights, cfg) for each in sets}
+    set_num_classes(cfg, _same(counts, "classes"))
     points = {
         each.name: resolve_num_keypoints(each.data, cfg)
         for each in sets
@@ -152,19 +146,42 @@ def _prepare(cfg: CfgNode) -> _Job:
     return _Job(weights, sets)
 
 
+def _count_labels(tested: _TestSet, weights: ImportedWeights, cfg: CfgNode) -> int:
+    """Return the number of classes, with the background, of the model for a data set."""
+    if not tested.by_name:
+        return resolve_num_classes(tested.data, cfg)
+    count = len(weights.class_names) + 1
+    if cfg.MODEL.NUM_CLASSES not in (-1, count):
+        raise ValueError(
+            f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {weights.source} is for "
+            f"{count - 1} classes, {count} with the background; give {count}, or -1 to take it "
+            "from the weights"
+        )
+    return count
+
+
 def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
     """Read data set ``name``, and match its classes with those of ``weights``."""
     data = build_dataset((name,), is_train=False, cfg=cfg)
     trained = () if cfg.MODEL.RPN_ONLY else weights.class_names
+    if not weights.names_classes and not set(trained) & set(data.class_names):
+        trained = ()  # a guess at COCO's classes, by their number alone
     match = match_classes(trained, name, data.class_names, data.category_ids)
-    if match.note and comm.is_main_process():
-        _logger.warning("%s", match.note)
+    if match.note:
+        _logger.log(logging.WARNING if match.is_partial else logging.INFO, "%s", match.note)
     if isinstance(data, CocoDataset):
         truth = data.annotations
     else:
-        truth = read_annotations(data.annotation_file)
+        truth = read_annotations(data.annotation_file, cache_folder(cfg))
+    places = truth.places(data.image_ids)
+    lacking = [n for n, place in zip(data.image_ids, places, strict=True) if place < 0]
+    if lacking:
+        raise ValueError(
+            f"{truth.file} lacks {len(lacking)} of the images of data set {name!r}, which it is to "
+            f"score; the first ids are {lacking[:5]}"
+        )
     _warn_of_crowded_images(truth, data, cfg)
-    return _TestSet(name, data, match, truth)
+    return _TestSet(name, data, match, bool(trained), truth)
 
 
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
@@ -174,8 +191,8 @@ def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> 
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if not cfg.MODEL.RPN_ONLY and counts.size and counts.max() > most:
         _logger.warning(
-            "%d images of %s have more than %d objects, the most image %d with %d, but %s."
-            "DETECTIONS_PER_IMG lets at most %d be found in an image",
+            "%d of the images of %s have more than %d objects, the most image %d with %d, but %s."
+            "DETECTIONS_PER_IMG lets at most %d be found in an image; raise it to find more",
             (counts > most).sum(),
             data.name,
             most,

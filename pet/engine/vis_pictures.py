@@ -1,5 +1,6 @@
 """Pictures of the detections of a test, a file for each image."""
 
+import os
 from collections import Counter
 from pathlib import Path, PurePath
 
@@ -37,13 +38,13 @@ def _output_names(files: list[str]) -> dict[str, str]:
 
     Where two differ in their suffix alone, it stays in the names of both.
     """
-    parents = [PurePath(file).parent.parts for file in files]
-    shared = 0
-    for parts in zip(*parents, strict=False):
+    whole = {file: PurePath(os.path.abspath(file)) for file in files}
+    shared = 1  # the root, or a drive, is no part of a name
+    for parts in list(zip(*(path.parent.parts for path in whole.values()), strict=False))[1:]:
         if len(set(parts)) > 1:
             break
         shared += 1
-    relative = {file: PurePath(*PurePath(file).parts[shared:]) for file in files}
+    relative = {file: PurePath(*path.parts[shared:]) for file, path in whole.items()}
     bare = {file: str(path.with_suffix("")) for file, path in relative.items()}
     times = Counter(bare.values())
     return {

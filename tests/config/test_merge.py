@@ -113,7 +113,7 @@ NO_TEXT_TO_YAML = [
         "1.10",
         "12:30",
     ),
-    *("on", "yes", "No", "null", "True", ".inf", ".nan", "=", "<<", "1_0.5_0", "-0", "+7"),
+    *("on", "yes", "No", "True", ".inf", ".nan", "=", "<<", "1_0.5_0", "-0", "+7"),
 ]
 
 
@@ -450,3 +450,11 @@ def test_an_error_in_a_base_names_the_base_and_changes_nothing(fresh_cfg, tmp_pa
     with pytest.raises(TypeError, match=r"SOLVER\.MAX_ITER in .*low\.yaml"):
         merge_cfg_from_file(top, fresh_cfg)
     assert fresh_cfg == default_cfg()
+
+
+@pytest.mark.parametrize("null", ["~", "null", ""])
+def test_nothing_is_no_text(tmp_path, null):
+    path = tmp_path / "some.yaml"
+    path.write_text(f"CKPT: {null}\n")
+    with pytest.raises(TypeError, match=r'CKPT in .* must be a text.* got None; write "" for none'):
+        merge_cfg_from_file(path, default_cfg())
