@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco_mask
 
 from pet.annotations import flaws
 from pet.annotations.columns import ColumnWriter
-from pet.annotations.table import MOST_PIXELS, NO_MASK, POLYGONS, RUNS, Entry
+from pet.annotations.rle import read_rles
+from pet.annotations.table import NO_MASK, POLYGONS, RUNS, Entry
 from pet.annotations.values import (
     Otherwise,
     flag,
     numbers,
     rows_of_numbers,
     short,
-    whole_number,
     whole_numbers,
 )
-from pet.structures.run_lengths import decode_runs
 
 #: In place of the id of an annotation that has none.
-NO_ID = -(2**63) + 1
+NO_ID = -(2**63)
 
 _BARE_POLYGONS = "polygons without inner brackets"
 
@@ -84,36 +82,34 @@ class AnnotationColumns:
 
     def _own_ids(self, entries: Sequence[Entry]) -> np.ndarray:
         """Return the ids of ``entries``, ``NO_ID`` for one that has none."""
-        if all(entry.get("id") is not None for entry in entries):
+        missing = [entry.get("id") is None for entry in entries]
+        if not any(missing):
             return self._ids(entries, "id")
-        return self._ids([{"id": NO_ID, **_without_none(entry)} for entry in entries], "id")
+        filled = [{"id": 0} if entry.get("id") is None else entry for entry in entries]
+        found = self._ids(filled, "id")
+        found[missing] = NO_ID
+        return found
 
     def _ids(self, entries: Sequence[Entry], key: str) -> np.ndarray:
         found, wrong = whole_numbers([entry.get(key) for entry in entries], self._otherwise)
         if wrong:
-            entry = entries[wrong[0]]
-            name = (
-                f"id {short(entry['id'])}"
-                if key != "id" and "id" in entry
-                else (f"entry {self._length + wrong[0]}")
-            )
-            raise ValueError(
-                f"{self._file}: annotations, {name}: {key!r} is {short(entry.get(key))}, not a "
-                "whole number"
-            )
+            raise self._error(entries, wrong[0], key, "not a whole number")
         return found
+
+    def _error(self, entries: Sequence[Entry], place: int, key: str, what: str) -> ValueError:
+        """Return an error that names the entry at ``place``, and says what its ``key`` is."""
+        number = None if key == "id" else entries[place].get("id")
+        name = f"entry {self._length + place}" if number is None else f"id {short(number)}"
+        value = short(entries[place].get(key))
+        return ValueError(f"{self._file}: annotations, {name}: {key!r} is {value}, {what}")
 
     def _crowds(self, entries: Sequence[Entry]) -> np.ndarray:
         values = [entry.get("iscrowd") for entry in entries]
         if set(map(type, values)) == {int} and set(values) <= {0, 1}:
             return np.array(values, np.uint8)
         found = [flag(value, self._otherwise) for value in values]
-        for entry, value in zip(entries, found, strict=True):
-            if value is None:
-                raise ValueError(
-                    f"{self._file}: annotations, id {entry['id']}: 'iscrowd' is "
-                    f"{short(entry['iscrowd'])}, not 0 or 1"
-                )
+        if None in found:
+            raise self._error(entries, found.index(None), "iscrowd", "not 0 or 1")
         return np.array(found, np.uint8)
 
     def _boxes(self, entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:
@@ -173,39 +169,22 @@ class AnnotationColumns:
 
     def _runs(self, values: list[Entry], owners: np.ndarray) -> np.ndarray:
         """Write the RLEs of the annotations ``owners``, and return the flaw of each."""
-        sizes = [_rle_size(value, self._otherwise) for value in values]
-        texts = [
-            _rle_text(value.get("counts"), size, self._otherwise)
-            for value, size in zip(values, sizes, strict=True)
-        ]
-        decoded = decode_runs([text or b"" for text in texts])
-        pixels = np.array([size[0] * size[1] for size in sizes], np.int64)
-        found = np.zeros(len(values), np.uint8)
-        found[decoded.foreground() == 0] = flaws.NO_FOREGROUND
-        found[decoded.totals() != pixels] = flaws.RUNS_DO_NOT_FILL
-        found[~decoded.sound] = flaws.NO_RUN_LENGTH_CODE
-        found[[text is None for text in texts]] = flaws.RUNS_DO_NOT_FILL
-        found[pixels == 0] = flaws.OTHER_SIZE
-        sound = np.flatnonzero(found == 0)
-        kept = [texts[place] or b"" for place in sound.tolist()]
-        kept_sizes = [sizes[place] for place in sound.tolist()]
-        lengths = np.array([len(text) for text in kept], np.int64)
-        start = self._writer.append(np.frombuffer(b"".join(kept), np.uint8))
-        boxes = [
-            coco_mask.toBbox({"size": size, "counts": text})
-            for size, text in zip(kept_sizes, kept, strict=True)
-        ]
-        corners = np.array(boxes, np.float64).reshape(-1, 4)
-        corners[:, 2:] += corners[:, :2]
-        self._rle_rows.append(
-            {
-                "owner": owners[sound],
-                "size": np.array(kept_sizes, np.int64).reshape(-1, 2),
-                "text": np.stack((start + np.cumsum(lengths) - lengths, lengths), axis=1),
-                "bounds": corners,
-            }
-        )
-        return found
+        flaws_of = [np.zeros(0, np.uint8)]
+        for rles in read_rles(values, self._otherwise):
+            place = sum(map(len, flaws_of))
+            sound = owners[place : place + len(rles.flaws)][rles.flaws == 0]
+            lengths = np.array([len(text) for text in rles.texts], np.int64)
+            start = self._writer.append(np.frombuffer(b"".join(rles.texts), np.uint8))
+            self._rle_rows.append(
+                {
+                    "owner": sound,
+                    "size": rles.sizes,
+                    "text": np.stack((start + np.cumsum(lengths) - lengths, lengths), axis=1),
+                    "bounds": rles.bounds,
+                }
+            )
+            flaws_of.append(rles.flaws)
+        return np.concatenate(flaws_of)
 
     def _points(self, entries: Sequence[Entry]) -> np.ndarray:
         """Write the keypoints, and return the flaw of those of each entry."""
@@ -231,10 +210,6 @@ class AnnotationColumns:
         }
         self._point_rows.append({name: row[found[places] == 0] for name, row in rows.items()})
         return found
-
-
-def _without_none(entry: Entry) -> Entry:
-    return {key: value for key, value in entry.items() if value is not None}
 
 
 def _box_flaw(value: Any) -> int:
@@ -265,33 +240,6 @@ def _measure(flat: np.ndarray, lengths: np.ndarray) -> Columns:
         steps = np.abs(points[following] - points).max(axis=1)
         outline = np.add.reduceat(steps, starts)
     return {"bounds": np.concatenate((low, high), axis=1), "outline": outline}
-
-
-def _rle_size(value: Entry, otherwise: Otherwise) -> tuple[int, int]:
-    """Return height and width of an RLE; 0, 0 where they cannot be meant."""
-    size = value.get("size")
-    if not isinstance(size, list) or len(size) != 2:
-        return 0, 0
-    height, width = (whole_number(side, otherwise) or 0 for side in size)
-    possible = height > 0 and width > 0 and height * width <= MOST_PIXELS
-    return (height, width) if possible else (0, 0)
-
-
-def _rle_text(counts: Any, size: tuple[int, int], otherwise: Otherwise) -> bytes | None:
-    """Return the compressed counts; b"" for what are none, None for runs that do not fill."""
-    if isinstance(counts, str):
-        return counts.encode("utf-8", "surrogatepass")
-    if not isinstance(counts, list):
-        return b""
-    runs, wrong = whole_numbers(counts, otherwise)
-    if wrong:
-        return b""
-    pixels = size[0] * size[1]
-    # Each by itself first, as their sum may be more than 64 bits hold.
-    if not len(runs) or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
-        return None
-    rle = coco_mask.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size)
-    return bytes(rle["counts"])
 
 
 def _joined(pieces: list[Columns], nothing: Mapping[str, np.ndarray]) -> Columns:

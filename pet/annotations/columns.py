@@ -1,13 +1,15 @@
 """Named arrays in one file, or one piece of memory, that processes map and do not copy.
 
 A file is blocks of bytes, each at a multiple of eight, then a JSON text that says where the named
-arrays lie, then how long that text is, and a mark. It holds numbers and text alone.
+arrays lie, then how long that text is, its checksum, and a mark. It holds numbers and text alone.
 """
 
 import io
 import json
 import mmap
+import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,8 +18,11 @@ import numpy as np
 import torch
 
 _MARK = b"PETCOLS1"
-_TAIL = struct.Struct("<Q8s")
+_TAIL = struct.Struct("<QQ8s")
 _ALIGNMENT = 8
+_NOT_WHOLE = "not a file of columns, or not a whole one"
+
+_State = tuple[int, int, int, int]  # which file it is, its size and its time
 
 
 class ColumnWriter:
@@ -48,45 +53,44 @@ class ColumnWriter:
             }
             for name, array in arrays.items()
         }
-        text = json.dumps({"arrays": places, "facts": facts}).encode()
+        entries = {"arrays": places, "facts": facts, "length": self._length}
+        text = json.dumps(entries).encode()
         self._file.write(text)
-        self._file.write(_TAIL.pack(len(text), _MARK))
+        self._file.write(_TAIL.pack(len(text), zlib.crc32(text), _MARK))
 
 
 class Columns:
     """What a ``ColumnWriter`` wrote; the arrays are read-only.
 
-    Another process gets the path of the file, or, where there is none, shared memory.
+    Another process gets the path of the file, or, where that is gone or another, shared memory.
     """
 
     def __init__(
-        self, content: np.ndarray, file: Path | None = None, tensor: torch.Tensor | None = None
+        self,
+        content: np.ndarray,
+        origin: tuple[Path, _State] | None = None,
     ) -> None:
-        """Look into ``content`` (bytes,) uint8, which is that of ``file`` or ``tensor``.
+        """Look into ``content`` (bytes,) uint8; raises ValueError where it is not whole.
 
-        Raises ValueError where it is not whole.
+        ``origin`` is the file that it is mapped from, if any, and the state of that.
         """
-        self._file, self._tensor, self._content = file, tensor, content
-        raw = content.tobytes() if len(content) < _TAIL.size else content[-_TAIL.size :].tobytes()
-        length, mark = _TAIL.unpack(raw) if len(raw) == _TAIL.size else (0, b"")
-        end = len(content) - _TAIL.size
-        if mark != _MARK or length > end:
-            raise ValueError("not a file of columns, or not a whole one")
-        entries = json.loads(content[end - length : end].tobytes())
+        self._origin, self._content = origin, content
+        self._shared: torch.Tensor | None = None  # a copy for other processes
+        text = _text_of(content)
+        entries = json.loads(text)
+        length = len(content) - _TAIL.size - len(text)
+        if entries["length"] != length:
+            raise ValueError(_NOT_WHOLE)
         self.facts: dict[str, Any] = entries["facts"]
         self._arrays = {name: self._array(place) for name, place in entries["arrays"].items()}
         #: The whole content, by which blocks are found.
         self.bytes = content
-        self.numbers = content[: (end - length) // 8 * 8].view(np.float64)
+        self.numbers = content[:length].view(np.float64)
 
     @staticmethod
     def from_memory(written: io.BytesIO) -> "Columns":
         """Return what was written into memory."""
-        buffer = np.frombuffer(written.getbuffer(), np.uint8)
-        # A tensor, as that goes to another process as a handle of shared memory.
-        content = torch.empty(len(buffer), dtype=torch.uint8)
-        content.numpy()[:] = buffer
-        return Columns(content.numpy(), tensor=content)
+        return Columns(np.frombuffer(written.getbuffer().toreadonly(), np.uint8))
 
     @staticmethod
     def from_file(file: Path) -> "Columns":
@@ -95,17 +99,28 @@ class Columns:
             if not opened.seek(0, io.SEEK_END):
                 raise ValueError("an empty file")
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        return Columns(np.frombuffer(mapped, np.uint8), file)
+            origin = file, _state(os.fstat(opened.fileno()))
+        return Columns(np.frombuffer(mapped, np.uint8), origin=origin)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays."""
+        return tuple(self._arrays)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"file": self._file, "tensor": self._tensor}
+        if self._origin is not None and _is_unchanged(*self._origin):
+            return {"file": self._origin[0], "tensor": None}
+        if self._shared is None:
+            # Of a tensor a process gets a handle. It is a copy, as what is sent changes its place.
+            self._shared = torch.tensor(self._content)
+        return {"file": None, "tensor": self._shared}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         file, tensor = state["file"], state["tensor"]
-        same = Columns.from_file(file) if tensor is None else Columns(tensor.numpy(), tensor=tensor)
+        same = Columns.from_file(file) if tensor is None else Columns(_read_only(tensor.numpy()))
         vars(self).update(vars(same))
 
     def _array(self, place: Mapping[str, Any]) -> np.ndarray:
@@ -113,3 +128,29 @@ class Columns:
         size = kind.itemsize * int(np.prod(shape))
         block = self._content[place["start"] : place["start"] + size]
         return block.view(kind).reshape(shape)
+
+
+def _state(found: os.stat_result) -> _State:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_unchanged(file: Path, state: _State) -> bool:
+    try:
+        return _state(file.stat()) == state
+    except OSError:
+        return False
+
+
+def _text_of(content: np.ndarray) -> bytes:
+    """Return the JSON text in ``content``; raises ValueError where it is not whole."""
+    end = len(content) - _TAIL.size
+    length, checksum, mark = _TAIL.unpack(content[end:].tobytes()) if end >= 0 else (0, 0, b"")
+    text = content[end - length : end].tobytes() if length <= end else b""
+    if mark != _MARK or zlib.crc32(text) != checksum:
+        raise ValueError(_NOT_WHOLE)
+    return text
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

@@ -18,12 +18,12 @@ from pet.annotations.builder import NO_ID, AnnotationColumns
 from pet.annotations.columns import ColumnWriter
 from pet.annotations.json_pieces import PiecewiseFile, UnusualJsonError, load_json, without_mark
 from pet.annotations.sections import image_columns, read_categories
-from pet.annotations.values import Otherwise, shorten
+from pet.annotations.values import SHOWN, Otherwise, short, shorten
 
 _logger = logging.getLogger(__name__)
 
 #: Raise it when what is kept of a file, or a rule of its check, changes.
-VERSION = 1
+VERSION = 2
 #: Bytes from which on a file is read in pieces, and what was found is kept.
 LARGE = 16 << 20
 _ENTRIES = 20_000  # annotations that are checked at a time
@@ -102,7 +102,8 @@ class _Conversion:
         return content
 
     def _no_list(self, section: str, content: Mapping[str, Any]) -> str:
-        found = f"there are {', '.join(content) or 'none'}"
+        names = [short(name).strip("'") for name in content]
+        found = f"there are {shorten(names) or 'none'}"
         return f"{self._file} has no list {section!r} among its sections; {found}"
 
     def _finish(self, sections: dict[str, Any], source: Mapping[str, Any]) -> None:
@@ -138,12 +139,12 @@ class _Conversion:
         self._writer.finish(arrays, facts)
 
     def _number(self, ids: np.ndarray) -> None:
-        """Give the annotations without an id the numbers after the highest, in place."""
+        """Give the annotations without an id the lowest numbers that are free, in place."""
         missing = ids == NO_ID
-        if missing.any():
-            self._otherwise["annotations without an id"] += int(missing.sum())
-            highest = max(0, int(ids[~missing].max(initial=0)))
-            ids[missing] = highest + np.arange(1, missing.sum() + 1)
+        count = int(missing.sum())
+        if count:
+            self._otherwise["annotations without an id"] += count
+            ids[missing] = np.setdiff1d(np.arange(1, len(ids) + 1), ids)[:count]
 
     def _check_ids(
         self, image_ids: np.ndarray, categories: list[dict[str, Any]], found: Arrays
@@ -168,9 +169,13 @@ class _Conversion:
             if len(lost):
                 named = [
                     f"annotation {number} has {value}"
-                    for number, value in zip(found["id"][lost], found[key][lost], strict=True)
+                    for number, value in zip(
+                        found["id"][lost[:SHOWN]], found[key][lost[:SHOWN]], strict=True
+                    )
                 ]
-                raise ValueError(f"{self._file}: {key} not among its {section}: {shorten(named)}")
+                raise ValueError(
+                    f"{self._file}: {key} not among its {section}: {shorten(named, len(lost))}"
+                )
 
 
 def _check(found: Arrays, polygons: Arrays, rles: Arrays, sizes: np.ndarray) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 LARGEST_COORDINATE = 1e7
 #: A polygon may reach this many sides of its image beyond it.
 _REACH = 4
-#: The longest outline of a polygon, in pixels: drawing one costs memory by its length.
-_LONGEST_OUTLINE = 4e6
+#: The longest outline of a polygon, in pixels, and in turns around its image, which may be drawn
+#: larger: drawing one costs memory by its length.
+_LONGEST_OUTLINE, _MOST_TURNS = 4e6, 500
 _POOR_BOX = 16  # pixels
 
 
@@ -76,19 +77,22 @@ def box_flaws(boxes: np.ndarray, read: np.ndarray, sizes: np.ndarray) -> np.ndar
 
     ``sizes`` (M, 2) are those of their images, 0 where they are not known.
     """
-    x, y, width, height = boxes.T
     flaws = read.copy()
-    unread = flaws == 0
     unmeant = ~(np.abs(boxes) <= LARGEST_COORDINATE).all(axis=1)
-    flaws[unread & unmeant] = NOT_FOUR
-    flat = (flaws == 0) & ~((width > 0) & (height > 0))
-    flaws[flat] = NO_AREA
-    rows, columns = sizes.T
-    known = (rows > 0) & (columns > 0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        outside = (x >= columns) | (y >= rows) | (x + width <= 0) | (y + height <= 0)
-    flaws[(flaws == 0) & known & outside] = OUTSIDE
+    flaws[(flaws == 0) & unmeant] = NOT_FOUR
+    corners = np.nan_to_num(boxes, posinf=0, neginf=0).clip(-LARGEST_COORDINATE, LARGEST_COORDINATE)
+    corners[:, 2:] += corners[:, :2]
+    flaws[(flaws == 0) & _is_empty(corners)] = NO_AREA
+    known = (sizes > 0).all(axis=1)
+    inside = corners.clip(0, np.tile(sizes[:, ::-1], 2))
+    flaws[(flaws == 0) & known & _is_empty(inside)] = OUTSIDE
     return flaws
+
+
+def _is_empty(corners: np.ndarray) -> np.ndarray:
+    """Return (M,) bool: which of ``corners`` (M, 4) have no area as float32, as in training."""
+    x1, y1, x2, y2 = corners.astype(np.float32).T
+    return (x2 <= x1) | (y2 <= y1)
 
 
 def polygon_flaws(bounds: np.ndarray, outlines: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -102,8 +106,11 @@ def polygon_flaws(bounds: np.ndarray, outlines: np.ndarray, sizes: np.ndarray) -
     known = (rows > 0) & (columns > 0)
     outside = (x1 >= columns) | (y1 >= rows) | (x2 <= 0) | (y2 <= 0)
     flaws[known & outside] = POLYGON_OUTSIDE
-    reach = np.where(known, _REACH * np.maximum(rows, columns) + 1000, LARGEST_COORDINATE)
-    far = (np.abs(bounds) > reach[:, None]).any(axis=1) | (outlines > _LONGEST_OUTLINE)
+    around = 2.0 * (rows + columns)
+    reach = np.where(known, _REACH * np.maximum(rows, columns) + 1000.0, LARGEST_COORDINATE)
+    longest = np.where(known, _MOST_TURNS * around, _LONGEST_OUTLINE)
+    far = (np.abs(bounds) > np.minimum(reach, LARGEST_COORDINATE)[:, None]).any(axis=1)
+    far |= outlines > np.minimum(longest, _LONGEST_OUTLINE)
     flaws[far] = FAR_AWAY
     return flaws
 

@@ -4,6 +4,7 @@ import codecs
 import json
 import mmap
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,17 @@ class PiecewiseFile:
 
         Raises UnusualJsonError where that is none, or the list belonged to something else.
         """
-        text = self._text[: self._start] + self._text[self._end :]
-        text, self.mark = without_mark(text)
+        # A word in place of the list tells it from another of this name, deeper or given twice.
+        word = secrets.token_hex(16)
+        text = self._text[: self._start] + f'"{word}"'.encode() + self._text[self._end :]
         try:
+            text, self.mark = without_mark(text)
             content = load_json(text)
         except ValueError as error:
             raise UnusualJsonError(str(error)) from None
-        if not isinstance(content, dict) or content.get("annotations") != []:
+        if not isinstance(content, dict) or content.get("annotations") != [word]:
             raise UnusualJsonError("the list of annotations is not that of the file")
-        return content
+        return {**content, "annotations": []}
 
     def _next(self, place: int) -> tuple[list[Any], int]:
         """Return the annotations of the piece that begins at ``place``, and where the next does."""
@@ -129,31 +132,34 @@ class PiecewiseFile:
 def _decode_items(data: bytes, at_end: bool) -> tuple[list[Any], int, bool]:
     """Return the whole items at the beginning of ``data``, the bytes they take, and if all ended.
 
-    ``data`` begins where an item, or the end of the list, may stand; the bytes are those up to
+    ``data`` begins where an item stands, or the list is empty; the bytes are those up to
     where the next item begins, or the list's bracket. Raises UnusualJsonError for what is no list.
     """
     try:
-        text = data.decode("utf-8", "strict" if at_end else "ignore")
+        text = codecs.getincrementaldecoder("utf-8")().decode(data, at_end)
     except UnicodeDecodeError as error:
         raise UnusualJsonError(str(error)) from None
     items: list[Any] = []
     place = done = _skip(text, 0)
+    if text[place : place + 1] == "]":
+        return items, len(text[:place].encode()), True
     while place < len(text):
-        if text[place] == "]":
-            return items, len(text[:place].encode()), True
         try:
             item, place = _DECODER.raw_decode(text, place)
         except (ValueError, RecursionError):
             break
-        items.append(item)
         place = _skip(text, place)
-        if place >= len(text):
-            items.pop()  # it may go on: a number, perhaps
-            break
-        if text[place] not in ",]":
+        mark = text[place : place + 1]
+        if mark == "]":
+            return [*items, item], len(text[:place].encode()), True
+        if mark not in ("", ","):
             raise UnusualJsonError("something else than a comma stands between two annotations")
-        if text[place] == ",":
-            place = _skip(text, place + 1)
+        place = _skip(text, place + 1)
+        if place >= len(text):
+            break  # the item may go on, or a bracket may follow
+        if text[place] == "]":
+            raise UnusualJsonError("a comma stands before the end of the list")
+        items.append(item)
         done = place
     return items, len(text[:done].encode()), False
 

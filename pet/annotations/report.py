@@ -7,7 +7,7 @@ import numpy as np
 from pet.annotations import flaws
 from pet.annotations.flaws import Flaw
 from pet.annotations.table import Annotations
-from pet.annotations.values import shorten
+from pet.annotations.values import SHOWN, shorten
 
 #: Boxes that look like two corners are worth a word where at least this share of all does.
 _MOST_CORNERS = 0.9
@@ -96,6 +96,6 @@ def name_annotations(table: Annotations, numbers: np.ndarray) -> str:
     """Return "image 4 (annotation 2), ..." for the first few of ``numbers``."""
     named = [
         f"image {table.image_ids[table.image_of[number]]} (annotation {table.ids[number]})"
-        for number in numbers[:6].tolist()
+        for number in numbers[:SHOWN].tolist()
     ]
-    return shorten([*named, *numbers[6:]])
+    return shorten(named, len(numbers))

@@ -60,11 +60,23 @@ def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) ->
     found = []
     for number, entry in zip(_ids(file, "categories", entries, otherwise), entries, strict=True):
         name = entry.get("name")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not _can_be_written(name):
             raise ValueError(f"{file}: categories, id {number}: 'name' is {short(name)}, not text")
-        more = {key: entry[key] for key in ("keypoints", "skeleton") if entry.get(key)}
+        more = {key: _plain(entry[key]) for key in ("keypoints", "skeleton") if entry.get(key)}
         found.append({"id": number, "name": name, **more})
     return sorted(found, key=lambda category: category["id"])
+
+
+def _can_be_written(text: str) -> bool:
+    """Whether ``text`` has no half of a letter, as JSON may spell one."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value``, or short text in its place where it is deeper than a list of lists."""
+    outer = value if isinstance(value, list) else [value]
+    inner = [each for item in outer for each in (item if isinstance(item, list) else [item])]
+    return short(value) if any(isinstance(each, list | dict) for each in inner) else value
 
 
 def _ids(file: Path, section: str, entries: Sequence[Any], otherwise: Otherwise) -> list[int]:

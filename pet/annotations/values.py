@@ -6,6 +6,7 @@ and counted.
 
 import math
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -17,8 +18,12 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,25}(\.0*)?\s*")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True, "": False}
 _LARGEST = 2**63 - 1
-_SHOWN = 5  # items that an error names before it says "and N more"
+#: Items that an error names before it says "and N more".
+SHOWN = 5
 _SHOWN_LETTERS = 60
+_REPR = reprlib.Repr()  # the ordinary one fails on deep lists, and writes out long ones
+_REPR.maxlist = _REPR.maxdict = 10
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _SHOWN_LETTERS
 
 #: What was read although it is written otherwise -> how often.
 Otherwise = Counter[str]
@@ -47,7 +52,7 @@ def number(value: Any, otherwise: Otherwise) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         otherwise[TEXT_NUMBERS] += 1
         found = float(value)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             found = float(value)
         except OverflowError:
@@ -70,23 +75,29 @@ def flag(value: Any, otherwise: Otherwise) -> bool | None:
 
 def short(value: Any) -> str:
     """Return ``value`` as an error shows it."""
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 3]}..."
 
 
-def shorten(items: Sequence[object]) -> str:
-    """Return the first few of ``items`` as text, and how many more there are."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(str(item) for item in items[:_SHOWN]) + more
+def shorten(items: Sequence[object], count: int | None = None) -> str:
+    """Return the first few of ``items`` as text, and how many more there are.
+
+    ``count`` is how many there are, where ``items`` are only the first ``SHOWN`` or more of them.
+    """
+    count = len(items) if count is None else count
+    more = f" and {count - SHOWN} more" if count > SHOWN else ""
+    return ", ".join(str(item) for item in items[:SHOWN]) + more
 
 
 def whole_numbers(values: Sequence[Any], otherwise: Otherwise) -> tuple[np.ndarray, list[int]]:
     """Return ``values`` as (n,) int64, and the places of those that are no whole numbers."""
     if set(map(type, values)) <= {int}:
         try:
-            return np.array(values, np.int64), []
+            plain = np.array(values, np.int64)
         except OverflowError:
-            pass
+            plain = np.array([-_LARGEST - 1])
+        if plain.min(initial=0) >= -_LARGEST:
+            return plain, []
     found = [whole_number(value, otherwise) for value in values]
     wrong = [place for place, value in enumerate(found) if value is None]
     return np.array([value or 0 for value in found], np.int64), wrong
@@ -94,14 +105,14 @@ def whole_numbers(values: Sequence[Any], otherwise: Otherwise) -> tuple[np.ndarr
 
 def numbers(values: Sequence[Any], otherwise: Otherwise) -> np.ndarray:
     """Return ``values`` as (n,) float64: finite numbers, and NaN for what is none."""
-    try:
-        plain = np.array(values)
-    except (ValueError, OverflowError):  # lists of several lengths among them
-        plain = np.array(None)
-    if plain.shape == (len(values),) and plain.dtype.kind in "iuf":
-        found = plain.astype(np.float64, copy=False)
-        found[np.isinf(found)] = np.nan
-        return found
+    if set(map(type, values)) <= {int, float}:
+        try:
+            found = np.array(values, np.float64)
+        except OverflowError:  # a whole number of more than 308 digits
+            pass
+        else:
+            found[np.isinf(found)] = np.nan
+            return found
     return np.array([number(value, otherwise) for value in values], np.float64)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,31 +160,46 @@ def _encoded(table: Annotations, number: int, size: tuple[int, int]) -> dict[str
 
 def _add_keypoints(table: Annotations, numbers: Sequence[int], found: list[Annotation]) -> None:
     """Give each of ``found`` its "keypoints" and "num_keypoints", of labelled points."""
-    for number in numbers:
-        if table.point_flaws[number]:
-            raise ValueError(
-                f"{table.file}: {_where(table, number)} has keypoints other than COCO's, "
-                "x, y and visibility of each point, as finite numbers"
-            )
-    points = [table.keypoints(number).tolist() for number in numbers]
-    with_points = [number for number, values in zip(numbers, points, strict=True) if values]
+    points = {number: table.keypoints(number).tolist() for number in numbers}
+    # Objects first: they say how many points there are.
+    with_points = sorted((n for n in numbers if points[n]), key=lambda n: bool(table.crowds[n]))
+    _check_keypoints(table, numbers, points, with_points)
+    length = len(points[with_points[0]]) if with_points else 0
+    for number, entry in zip(numbers, found, strict=True):
+        fits = len(points[number]) == length
+        entry["keypoints"] = points[number] if fits else [0.0] * length
+        entry["num_keypoints"] = sum(visibility > 0 for visibility in entry["keypoints"][2::3])
+
+
+def _check_keypoints(
+    table: Annotations,
+    numbers: Sequence[int],
+    points: Mapping[int, list[float]],
+    with_points: Sequence[int],
+) -> None:
+    """Raise ValueError where the ``points`` of an object are not as many as those of the others.
+
+    Those of crowds may be: they are not scored. ``with_points`` are the ``numbers`` that have any.
+    """
+    flawed = [n for n in numbers if table.point_flaws[n] and not table.crowds[n]]
+    if flawed:
+        raise ValueError(
+            f"{table.file}: {_where(table, flawed[0])} has keypoints other than COCO's, x, y and "
+            "visibility of each point, as finite numbers"
+        )
     if numbers and not with_points:
         raise ValueError(
             f"{table.file}: no annotation of the images to evaluate has keypoints, so they cannot "
             "be scored; give MODEL.KEYPOINT_ON False, or annotate keypoints"
         )
-    counts = {number: len(table.keypoints(number)) // 3 for number in with_points}
-    for number, count in counts.items():
-        first = with_points[0]
-        if count != counts[first]:
+    for number in with_points:
+        count, first = len(points[number]), with_points[0]
+        if count != len(points[first]) and not table.crowds[number]:
             raise ValueError(
-                f"{table.file}: {_where(table, number)} has {count} keypoints, and "
-                f"{_where(table, first)} has {counts[first]}; all objects have as many, those that "
-                "are not labelled among them"
+                f"{table.file}: {_where(table, number)} has {count // 3} keypoints, and "
+                f"{_where(table, first)} has {len(points[first]) // 3}; all objects have as many, "
+                "those that are not labelled among them"
             )
-    for entry, values in zip(found, points, strict=True):
-        entry["keypoints"] = values or [0] * (3 * counts[with_points[0]])
-        entry["num_keypoints"] = sum(visibility > 0 for visibility in values[2::3])
 
 
 def _where(table: Annotations, number: int) -> str:

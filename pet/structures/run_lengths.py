@@ -29,6 +29,17 @@ class Runs:
         place = np.arange(len(self.lengths)) - np.repeat(self.starts, self._counts())
         return _sums(self.lengths * (place % 2), self.starts)
 
+    def has_empty(self) -> np.ndarray:
+        """Return (T,) bool: whether a run but the first of a mask is of length 0."""
+        empty = self.lengths == 0
+        empty[self.starts] = False
+        return _sums(empty.astype(np.int64), self.starts) > 0
+
+    def of(self, mask: int) -> np.ndarray:
+        """Return the runs of one mask."""
+        start = self.starts[mask]
+        return self.lengths[start : start + self._counts()[mask]]
+
     def _counts(self) -> np.ndarray:
         return np.diff(np.append(self.starts, len(self.lengths)))
 
@@ -57,6 +68,15 @@ def decode_runs(texts: Sequence[bytes]) -> Runs:
     wrong[np.searchsorted(ends, np.flatnonzero(bad_character), side="right")] = True
     wrong[owner[(characters > _LONGEST) | (lengths < 0)]] = True
     return Runs(lengths, starts, whole & ~wrong)
+
+
+def without_empty(lengths: np.ndarray) -> np.ndarray:
+    """Return the runs of the same mask with none of length 0, but for the first."""
+    is_foreground = np.arange(len(lengths)) % 2
+    lengths, is_foreground = lengths[lengths > 0], is_foreground[lengths > 0]
+    starts = np.flatnonzero(np.diff(is_foreground, prepend=-1))
+    first = [0] if is_foreground[:1].any() else []
+    return np.append(np.array(first, np.int64), _sums(lengths, starts))
 
 
 def _values(codes: np.ndarray, firsts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -122,7 +122,8 @@ class CocoDataset:
         try:
             image = self._reader.read(info.file, (info.height, info.width))
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(
+            missing = isinstance(error, FileNotFoundError)
+            raise (FileNotFoundError if missing else ValueError)(
                 f"data set {self.name!r}, image id {info.image_id}: {error}"
             ) from None
         numbers = self._numbers(index)
@@ -195,7 +196,7 @@ class CocoDataset:
         boxes = objects & (table.box_flaws == 0)
         usable = boxes & (table.mask_flaws == 0) if with_masks else boxes
         if self.keypoint_layout is not None and (is_train or objects.any()):
-            check_points(table, boxes if is_train else chosen, len(self.keypoint_layout))
+            check_points(table, boxes, len(self.keypoint_layout))
         self._report(chosen, objects if is_train else chosen, with_masks)
         if not usable.any() and (is_train or objects.any()):
             raise ValueError(self._nothing(chosen, boxes, with_masks, is_train))

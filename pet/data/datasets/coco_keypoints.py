@@ -7,6 +7,7 @@ import numpy as np
 
 from pet.annotations import Annotations
 from pet.annotations.table import Entry
+from pet.annotations.values import short
 from pet.structures import KeypointLayout
 
 _REMEDY = (
@@ -29,16 +30,16 @@ def read_layout(table: Annotations) -> KeypointLayout:
     Categories without any are fine beside others. Raises ValueError, naming file and key, where
     all lack them, where two have different ones, or where they cannot be meant.
     """
-    layouts = {
-        category["name"]: _layout(category, f"{table.file}: category {category['name']!r}")
+    layouts = [
+        (category["name"], _layout(category, f"{table.file}: category {category['name']!r}"))
         for category in table.categories
         if category.get("keypoints")
-    }
+    ]
     if not layouts:
         raise ValueError(
             f'{table.file}: no category has "keypoints", the names of its points; {_REMEDY}'
         )
-    (first, layout), *others = layouts.items()
+    (first, layout), *others = layouts
     for name, other in others:
         if other.names != layout.names:
             raise ValueError(
@@ -52,7 +53,9 @@ def _layout(category: Entry, where: str) -> KeypointLayout:
     """Return the points of a category; COCO's skeleton counts them from 1."""
     names, skeleton = category["keypoints"], category.get("skeleton") or []
     if not _is_list(names, str) or len(set(names)) < len(names):
-        raise ValueError(f'{where}: "keypoints" must be a list of different names; got {names!r}')
+        raise ValueError(
+            f'{where}: "keypoints" must be a list of different names; got {short(names)}'
+        )
     limbs_fit = isinstance(skeleton, list) and all(
         _is_list(limb, int) and len(limb) == 2 and min(limb) >= 1 and max(limb) <= len(names)
         for limb in skeleton
@@ -60,7 +63,7 @@ def _layout(category: Entry, where: str) -> KeypointLayout:
     if not limbs_fit:
         raise ValueError(
             f'{where}: "skeleton" must be a list of pairs of points, 1 to {len(names)}; '
-            f"got {skeleton!r}"
+            f"got {short(skeleton)}"
         )
     return KeypointLayout(tuple(names), tuple((a - 1, b - 1) for a, b in skeleton))
 
