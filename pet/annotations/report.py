@@ -13,24 +13,27 @@ from pet.annotations.values import SHOWN, shorten
 _MOST_CORNERS = 0.9
 
 
-def describe_left_out(table: Annotations, chosen: np.ndarray, with_masks: bool) -> list[str]:
+def describe_left_out(
+    table: Annotations, chosen: np.ndarray, with_masks: bool, is_train: bool = False
+) -> list[str]:
     """Return a line for each reason for which some of ``chosen`` (M,) bool are left out.
 
-    ``with_masks``: a mask that cannot be used is a reason, too.
+    ``with_masks``: a mask that cannot be used is a reason, too: in training not to use the object
+    at all, in testing not to score its mask.
     """
-    kinds = [(table.box_flaws, flaws.BOX_FLAWS)]
+    kinds = [(table.box_flaws, flaws.BOX_FLAWS, "")]
     if with_masks:
         without = np.where(table.box_flaws == 0, table.mask_flaws, 0)
-        kinds.append((without, flaws.MASK_FLAWS))
+        kinds.append((without, flaws.MASK_FLAWS, "" if is_train else " of the mask scores"))
     lines = []
-    for column, meanings in kinds:
+    for column, meanings, scope in kinds:
         for code, flaw in meanings.items():
             numbers = np.flatnonzero((column == code) & chosen)
             if len(numbers):
                 remedy = f"; {flaw.remedy}" if flaw.remedy else ""
                 lines.append(
-                    f"{len(numbers)} annotations of {table.file} are left out, with {flaw.what}: "
-                    f"{name_annotations(table, numbers)}{remedy}"
+                    f"{len(numbers)} annotations of {table.file} are left out{scope}, with "
+                    f"{flaw.what}: {name_annotations(table, numbers)}{remedy}"
                 )
     return lines
 

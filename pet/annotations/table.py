@@ -33,6 +33,10 @@ class Annotations:
     file: Path
     columns: Columns
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is derived: another process derives its own.
+        return {"file": self.file, "columns": self.columns}
+
     @property
     def has_annotations(self) -> bool:
         """Whether the file has a list of annotations, be it an empty one."""

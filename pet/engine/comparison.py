@@ -15,8 +15,7 @@ from torch import Tensor
 from pet.checkpoint.importers import find_importer
 from pet.checkpoint.weights import compare, copy_into
 from pet.config import CfgNode, cfg
-from pet.data.build import make_test_batch
-from pet.data.image_file import read_image
+from pet.data.build import build_image_reader, make_test_batch
 from pet.engine.torchvision_peer import (
     Peer,
     anchors_in_order,
@@ -56,7 +55,8 @@ def compare_with_torchvision(
     ``PEERS``, and ValueError where the weights do not fit.
     """
     peer = build_peer(name, cfg)
-    images = [read_image(file) for file in files] or noise_images(_NOISE_SIZES)
+    read = build_image_reader(cfg).read
+    images = [read(file) for file in files] or noise_images(_NOISE_SIZES)
     if weights is None:
         liven(peer, images)
     else:

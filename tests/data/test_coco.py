@@ -128,7 +128,8 @@ def test_unusable_segmentations_are_dropped_with_masks_only(
 ):
     annotations = [annotation(1, 1), annotation(2, 1, segmentation=segmentation)]
     dataset = read_small(tmp_path, [image(1)], annotations, is_train=is_train)
-    assert re.search(rf"1 annotations of .* left out, with .*({reason})", caplog.text)
+    scope = "" if is_train else " of the mask scores"
+    assert re.search(rf"1 annotations of .* left out{scope}, with .*({reason})", caplog.text)
     assert "image 1 (annotation 2)" in caplog.text
     assert len(ground_truth(dataset.annotations, "segm", [1]).anns) == 1
     assert len(ground_truth(dataset.annotations, "bbox", [1]).anns) == 2

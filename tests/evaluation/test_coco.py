@@ -264,7 +264,7 @@ def test_annotations_without_masks(folder, caplog):
         folder.evaluate(results)
     folder.annotate([bare, annotation(2, 2, (5, 5, 20, 20))])
     assert folder.evaluate(results)["segm"].AP == 0.0
-    assert "are left out, with no segmentation: image 1 (annotation 1)" in caplog.text
+    assert "are left out of the mask scores, with no segmentation: image 1" in caplog.text
 
 
 @pytest.mark.parametrize(

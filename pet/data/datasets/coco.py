@@ -1,6 +1,7 @@
 """Data sets in COCO's format."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ class CocoDataset:
 
     Crowds are never among the annotations. Those that cannot be used (a box that is empty, no
     numbers or outside the image; where masks are read, no valid polygon or RLE) are left out and
-    logged, in training and in testing alike; ``dropped`` counts those of training, by image id.
+    logged, in training and in testing alike, where an object whose mask alone cannot be used still
+    counts for the score of boxes; ``dropped`` counts those of training, by image id.
     ``annotations`` has all that the file says.
     """
 
@@ -148,7 +150,8 @@ class CocoDataset:
             raise FileNotFoundError(
                 f"data set {self.name!r}: {len(missing)} of {len(names)} pictures that "
                 f"{self.annotation_file} names are no files in {self._folder}: "
-                f"{shorten([*named, *missing[6:]])}; give the folder that their names begin in"
+                f"{shorten([*named, *missing[6:]])}; give the folder that their names begin in as "
+                f"DATASETS.{self.name}.IMAGES"
             )
         changed = [n for n, (a, b) in enumerate(zip(names, found, strict=True)) if a != b]
         self._found_as = {int(self._places[n]): found[n] for n in changed}
@@ -163,8 +166,13 @@ class CocoDataset:
         lines = describe(report, paths, self.image_ids, self._reader)
         if report.wrong_size or report.unreadable:
             raise ValueError(f"data set {self.name!r}: {'; '.join(lines)}")
+        # What the sizes decide is no reason to worry.
+        sure = replace(report, unknown=(), dark=())
         for line in lines:
-            logger.warning("data set %s: %s", self.name, line)
+            is_sure = line in describe(sure, paths, self.image_ids, self._reader)
+            logger.log(
+                logging.INFO if is_sure else logging.WARNING, "data set %s: %s", self.name, line
+            )
 
     def _numbers(self, index: int) -> np.ndarray:
         """Return which annotations are used of image ``index``."""
@@ -197,7 +205,7 @@ class CocoDataset:
         usable = boxes & (table.mask_flaws == 0) if with_masks else boxes
         if self.keypoint_layout is not None and (is_train or objects.any()):
             check_points(table, boxes, len(self.keypoint_layout))
-        self._report(chosen, objects if is_train else chosen, with_masks)
+        self._report(chosen, with_masks, is_train)
         if not usable.any() and (is_train or objects.any()):
             raise ValueError(self._nothing(chosen, boxes, with_masks, is_train))
         images, counts = np.unique(table.image_of[objects & ~usable], return_counts=True)
@@ -206,9 +214,10 @@ class CocoDataset:
             self.dropped = dict(zip(ids, counts.tolist(), strict=True))
         return usable
 
-    def _report(self, chosen: np.ndarray, checked: np.ndarray, with_masks: bool) -> None:
-        """Log how many of ``chosen`` are crowds, what is left out of ``checked``, what is odd."""
+    def _report(self, chosen: np.ndarray, with_masks: bool, is_train: bool) -> None:
+        """Log how many of ``chosen`` are crowds, how many are left out, and what is odd."""
         table = self.annotations
+        checked = chosen & ~table.crowds if is_train else chosen
         for line in describe_otherwise(table):
             logger.info("data set %s: %s", self.name, line)
         crowds = int((table.crowds & chosen).sum())
@@ -221,7 +230,7 @@ class CocoDataset:
                 int(chosen.sum()),
             )
         for line in (
-            *describe_left_out(table, checked, with_masks),
+            *describe_left_out(table, checked, with_masks, is_train),
             *describe_doubts(table, checked, with_masks),
         ):
             logger.warning("data set %s: %s", self.name, line)
