@@ -52,6 +52,8 @@ class AnnotationColumns:
                     f"{self._file}: annotations, entry {self._length + place}: {short(entry)} is "
                     "no object with id, image_id and category_id"
                 )
+        if not entries:  # a piece of a file may hold none
+            return
         columns: Columns = {"id": self._own_ids(entries)}
         columns |= {key: self._ids(entries, key) for key in ("image_id", "category_id")}
         columns["crowd"] = self._crowds(entries)
