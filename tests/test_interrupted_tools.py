@@ -34,7 +34,7 @@ def interrupted(process) -> str:
 
 
 def test_all_tools_are_known():
-    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 8
+    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 9
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -48,7 +48,7 @@ def test_every_path_in_a_file(fresh_cfg, home, tmp_path):
     (home / "low.yaml").write_text("SEED: 4\n")
     top = home / "top.yaml"
     top.write_text(
-        "_BASE_: ~/low.yaml\nCKPT: '~/out'\nDATA_DIR: ~\nTRAIN: {WEIGHTS: ~/a.pth}\n"
+        "_BASE_: ~/low.yaml\nCKPT: '~/out'\nDATA_DIR: '~'\nTRAIN: {WEIGHTS: ~/a.pth}\n"
         "TEST: {WEIGHTS: ~/b.pth}\nDATASETS: {x: {IMAGES: ~/c, ANNOTATIONS: ~/d}}\n"
     )
     merge_cfg_from_file("~/top.yaml", fresh_cfg)
