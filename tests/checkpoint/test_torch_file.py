@@ -97,7 +97,7 @@ def test_what_torch_may_read_is_as_before(tmp_path):
     path = save(tmp_path, {"args": argparse.Namespace(a=1)})
     before = get_safe_globals()
     read_torch_file(path)
-    assert get_safe_globals() == before
+    assert set(get_safe_globals()) == set(before)  # torch gives them in no order
     with pytest.raises(pickle.UnpicklingError, match=r"argparse\.Namespace"):
         torch.load(path, weights_only=True)
 
