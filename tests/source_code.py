@@ -23,10 +23,12 @@ MAY_IMPORT = {
     "solver": _FOUNDATION - {"annotations"},
     "evaluation": _FOUNDATION,
     "visualization": _FOUNDATION,
-    "checkpoint": _FOUNDATION | {"data", "modeling", "solver", "evaluation", "visualization"},
+    "weights": _FOUNDATION | {"data", "modeling", "solver", "evaluation", "visualization"},
+    "logger": {"config", "utils"},
+    "launch": {"config", "utils"},
 }
-MAY_IMPORT["engine"] = MAY_IMPORT["checkpoint"] | {"checkpoint"}
-MAY_IMPORT["benchmark"] = MAY_IMPORT["engine"] | {"engine"}
+MAY_IMPORT["checkpoint"] = MAY_IMPORT["weights"] | {"weights"}
+MAY_IMPORT["engine"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "logger", "launch"}
 
 # Model families, side by side in pet/modeling; they share its other modules, which know none.
 FAMILIES = ("rcnn", "cnn", "ssd")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from pet.checkpoint.checkpointer import build_checkpointer
-from pet.checkpoint.weights import load_weights
 from pet.config import CfgNode, default_cfg, freeze, merge_cfg_from_file
 from pet.data.build import build_dataset, make_test_data_loader, make_train_data_loader
 from pet.engine.inference import detect
@@ -21,6 +20,7 @@ from pet.modeling.build import build_model
 from pet.solver.lr_scheduler import build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
 from pet.utils.seed import seed_all
+from pet.weights.load import load_weights
 from tests.small_cfgs import MOST_STEPS, real_pictures, small_cfg
 from tests.source_code import ROOT
 

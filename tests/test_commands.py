@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pet.config import default_cfg
-from pet.engine.cli import load_cfg
+from pet.launch.command_line import load_cfg
 from tests.source_code import ROOT
 
 PAGES = [

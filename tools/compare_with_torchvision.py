@@ -7,16 +7,18 @@ torchvision's, the weights are random; without ``--images`` so are the pictures.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from pet.utils.sigint import leave_on_interrupt
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for tools.benchmark
     leave_on_interrupt()  # the imports below take seconds
 
 from pet.config import cfg
-from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
-from pet.engine.comparison import compare_with_torchvision, format_table
+from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, run_tool
+from tools.benchmark.comparison import compare_with_torchvision, format_table
 
 
 def main() -> None:

@@ -13,16 +13,16 @@ from pet.utils.sigint import leave_on_interrupt
 if __name__ == "__main__":
     leave_on_interrupt()  # the imports below take seconds
 
-from pet.checkpoint.convert import (
+from pet.config import freeze, merge_cfg_from_file
+from pet.launch.command_line import ToolParser, add_import_argument, run_tool
+from pet.utils.extensions import import_extensions
+from pet.weights.convert import (
     FAMILIES,
     check_fit,
     describe_weights,
     read_foreign_weights,
     write_weights,
 )
-from pet.config import freeze, merge_cfg_from_file
-from pet.engine.cli import ToolParser, add_import_argument, run_tool
-from pet.utils.extensions import import_extensions
 
 
 def main() -> None:

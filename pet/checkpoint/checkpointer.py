@@ -19,9 +19,8 @@ from pet.solver.lr_scheduler import LearningRateScheduler
 from pet.structures import KeypointLayout
 from pet.utils.comm import is_main_process
 from pet.utils.files import atomic_path
-
-from .torch_file import read_torch_file, write_torch_file
-from .weights import compare, copy_into
+from pet.weights.load import compare, copy_into
+from pet.weights.torch_file import read_torch_file, write_torch_file
 
 _logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pet.data.collate import (
     TrainItem,
     batch_images,
 )
-from pet.data.datasets import CocoDataset, Dataset, JoinedDataset, KeypointOptions
+from pet.data.datasets import CocoDataset, ConcatDataset, Dataset, KeypointOptions
 from pet.data.image_file import ImageReader
 from pet.data.loader import Loader
 from pet.data.registry import DATASET_TYPES
@@ -38,7 +38,7 @@ from pet.data.samplers import (
 )
 from pet.data.transforms import RandomHorizontalFlip, Resize, Transform
 from pet.structures import ImageList
-from pet.structures.labels import UNUSED_CLASS
+from pet.structures.class_names import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.env import cpu_count, resolve_device
 from pet.utils.opencv import cv2
@@ -70,7 +70,7 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
     if len(names) > 1 and not is_train:
         raise ValueError(f"data sets are tested one at a time; got {', '.join(names)}")
     parts = [_read_dataset(name, is_train, cfg) for name in names]
-    return parts[0] if len(parts) == 1 else JoinedDataset(parts)
+    return parts[0] if len(parts) == 1 else ConcatDataset(parts)
 
 
 def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:

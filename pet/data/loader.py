@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils import data as torch_data
 
-from pet.utils.packed import Packed, Packer, Reader
+from pet.utils.batch_transfer import Packed, Packer, Reader
 from pet.utils.sigint import holding_interrupts
 
 

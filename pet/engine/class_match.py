@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pet.structures.labels import UNUSED_CLASS
+from pet.structures.class_names import UNUSED_CLASS
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pet.annotations import Annotations, read_annotations
-from pet.checkpoint.imported import ImportedWeights, import_weights
-from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg
 from pet.data.build import (
     build_dataset,
@@ -24,9 +22,6 @@ from pet.data.build import (
 from pet.data.datasets import CocoDataset, Dataset
 from pet.engine.augmentation import with_augmentation
 from pet.engine.class_match import ClassMatch, match_classes
-from pet.engine.launch import spawn
-from pet.engine.logger import logging_rank, setup_logging
-from pet.engine.progress import show_progress
 from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
 from pet.evaluation.coco import IOU_TYPES, evaluate_coco, write_metrics
@@ -39,13 +34,18 @@ from pet.evaluation.results import (
     unread_images,
     write_shard,
 )
+from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
+from pet.logger.progress import show_progress
+from pet.logger.training_logger import logging_rank, setup_logging
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
 from pet.utils import comm
-from pet.utils.behind import map_behind
+from pet.utils.autocast import autocast
+from pet.utils.background import map_in_background
 from pet.utils.env import cpu_count, describe_env
-from pet.utils.precision import autocast
+from pet.weights.import_weights import ImportedWeights, import_weights
+from pet.weights.load import load_weights, require_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ def _results(
         shift = cfg.KRCNN.PIXEL_SHIFT
         return image_results(info.image_id, detections, tested.match.category_ids, shift)
 
-    return map_behind(draw_and_record, found)
+    return map_in_background(draw_and_record, found)
 
 
 def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:

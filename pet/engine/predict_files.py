@@ -16,10 +16,10 @@ from pet.config import CfgNode, cfg
 from pet.data.build import build_image_reader
 from pet.data.image_file import ImageReader, shown_path
 from pet.data.picture_check import looks_dark
-from pet.engine.logging_setup import setup_logging
 from pet.engine.predictor import Predictor
-from pet.engine.progress import show_progress
 from pet.evaluation.results import image_results
+from pet.logger.progress import show_progress
+from pet.logger.setup import setup_logging
 from pet.structures import Detections
 from pet.utils.files import atomic_path
 from pet.visualization.draw import draw_detections, save_picture

@@ -7,21 +7,21 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from pet.checkpoint.imported import (
-    ImportedWeights,
-    count_classes,
-    count_keypoints,
-    import_weights,
-)
-from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, merge_cfg_from_list
 from pet.data.build import build_image_reader, make_test_batch
 from pet.engine.augmentation import with_augmentation
 from pet.layers.fold import prepare_for_inference
 from pet.modeling.build import build_model
 from pet.structures import Detections
+from pet.utils.autocast import autocast
 from pet.utils.env import resolve_device
-from pet.utils.precision import autocast
+from pet.weights.import_weights import (
+    ImportedWeights,
+    count_classes,
+    count_keypoints,
+    import_weights,
+)
+from pet.weights.load import load_weights, require_weights
 
 Picture = str | Path | np.ndarray  # a file, or (H, W, 3) uint8 BGR as OpenCV reads it
 Pictures = list[str] | list[Path] | list[np.ndarray] | list[Picture] | tuple[Picture, ...]

@@ -11,7 +11,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
-from pet.checkpoint.weights import load_weights, require_weights
 from pet.config import CfgNode, cfg, freeze
 from pet.data.build import (
     build_dataset,
@@ -21,20 +20,21 @@ from pet.data.build import (
 )
 from pet.data.collate import TrainBatch
 from pet.engine.interrupt import Interrupt, catching_interrupts
-from pet.engine.launch import get_local_rank, setup_distributed
-from pet.engine.logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.evaluation.oks import warn_of_sigmas
+from pet.launch.processes import get_local_rank, setup_distributed
+from pet.logger.training_logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.modeling.build import build_model
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
 from pet.structures import ImageList, Targets
-from pet.structures.labels import UNUSED_CLASS
+from pet.structures.class_names import UNUSED_CLASS
 from pet.utils import comm
+from pet.utils.autocast import autocast
 from pet.utils.env import describe_env, resolve_device
 from pet.utils.files import atomic_path
-from pet.utils.precision import autocast
 from pet.utils.seed import mix_seeds, seed_all
+from pet.weights.load import load_weights, require_weights
 
 _logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from pet.evaluation.ground_truth import annotations_of, ground_truth, make_coco
 from pet.evaluation.oks import KeypointMetrics, check_sigmas
 from pet.evaluation.result_file import read_results
 from pet.evaluation.results import Record
-from pet.structures.labels import UNUSED_CLASS
+from pet.structures.class_names import UNUSED_CLASS
 from pet.utils.files import atomic_path
 
 _logger = logging.getLogger(__name__)

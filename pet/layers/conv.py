@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pet.layers.deform_conv import DeformConv2d
 from pet.layers.norm import FrozenBatchNorm2d, make_norm, scale_and_shift
-from pet.ops import winograd
+from pet.ops.conv3x3 import conv3x3
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
@@ -38,8 +38,8 @@ def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -
         return conv.convolve(x, weight, bias)
     # The padding of this project's convolutions is always a pair of numbers, and of zeros.
     assert not isinstance(conv.padding, str) and conv.padding_mode == "zeros"
-    if _is_plain_3x3(conv) and winograd.pays(x, weight):
-        return winograd.conv3x3(x, weight, bias)
+    if _is_plain_3x3(conv):
+        return conv3x3(x, weight, bias)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from pet.ops.precision import full_precision
+from pet.ops.full_precision import full_precision
 
 
 class DeformConv2d(nn.Conv2d):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align, roi_pool
+from torchvision.ops import roi_pool
 
 from pet.ops.boxes import box_area
-from pet.ops.roi_align import roi_align_by_rows
+from pet.ops.roi_align import roi_align
 
 # An RoI of this side, in pixels, is pooled from the level of stride 16 (FPN, equation 1).
 _CANONICAL_SIDE, _CANONICAL_LEVEL = 224, 4
@@ -77,8 +77,7 @@ class RoIPooler(nn.Module):
     def _pool(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
         if self.method == "ROIPool":
             return roi_pool(feature, rois, self.resolution, scale)
-        align = roi_align_by_rows if feature.device.type == "cpu" else roi_align
-        return align(feature, rois, self.resolution, scale, self.sampling_ratio, self.aligned)
+        return roi_align(feature, rois, self.resolution, scale, self.sampling_ratio, self.aligned)
 
 
 def assign_levels(

@@ -2,7 +2,7 @@
 
 from pet.structures.detections import Detections
 from pet.structures.image_list import ImageInfo, ImageList, UnresizedImages
-from pet.structures.keypoints import KeypointLayout
+from pet.structures.keypoint_layout import KeypointLayout
 from pet.structures.segmentation import BitMask, Crop, Mask, MaskCrops, PolygonMask, Rle
 from pet.structures.targets import Targets
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from pet.ops.keypoints import scale_keypoints
 from pet.structures import Crop, Detections, KeypointLayout, Targets
 from pet.utils.opencv import cv2
-from pet.visualization.keypoints import draw_keypoints
-from pet.visualization.labels import Color, find_font, place_labels, render_label
+from pet.visualization.captions import Color, find_font, place_labels, render_label
+from pet.visualization.skeletons import draw_keypoints
 
 # Bright and told apart from each other and their neighbours in the list; blue, green, red.
 PALETTE: tuple[Color, ...] = (

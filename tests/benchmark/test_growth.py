@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pet.benchmark import growth
-from pet.benchmark.crowd import write_crowd
-from pet.benchmark.growth import Load, Point, measure_growth, plot_growth
-from pet.benchmark.measure import Spread
 from pet.config import default_cfg, merge_cfg_from_list
 from pet.data.build import build_dataset
+from tools.benchmark import growth
+from tools.benchmark.crowded_images import write_crowded_images
+from tools.benchmark.growth import Load, Point, measure_growth, plot_growth
+from tools.benchmark.measure import Spread
 
 CFG = "cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml"
 
 
 def test_a_crowd_has_what_was_asked_for(tmp_path):
-    opts = write_crowd(tmp_path / "data", images=2, size=(100, 130), boxes=40, classes=300)
+    opts = write_crowded_images(tmp_path / "data", images=2, size=(100, 130), boxes=40, classes=300)
     cfg = default_cfg()
     merge_cfg_from_list([*opts, "MODEL.MASK_ON", True], cfg)
     data = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
@@ -31,7 +31,7 @@ def test_a_crowd_has_what_was_asked_for(tmp_path):
 
 def test_the_same_seed_draws_the_same(tmp_path):
     for name in ("a", "b"):
-        write_crowd(tmp_path / name, 1, (64, 64), 3, 5, seed=1)
+        write_crowded_images(tmp_path / name, 1, (64, 64), 3, 5, seed=1)
     one, other = (json.loads((tmp_path / n / "crowd.json").read_text()) for n in ("a", "b"))
     assert one == other
     assert (tmp_path / "a" / "1.jpg").read_bytes() == (tmp_path / "b" / "1.jpg").read_bytes()

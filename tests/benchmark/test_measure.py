@@ -2,7 +2,7 @@ from functools import partial
 
 import torch
 
-from pet.benchmark.measure import Spread, measure, ratios
+from tools.benchmark.measure import Spread, measure, ratios
 
 
 def test_quartiles():
@@ -25,7 +25,7 @@ def test_sides_take_turns_and_each_begins_once():
 
 def test_the_warm_up_does_not_count(monkeypatch):
     times = iter(range(100))
-    monkeypatch.setattr("pet.benchmark.measure.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("tools.benchmark.measure.time.perf_counter", lambda: next(times))
     lengths = iter([50, 1, 2])
 
     def turn():

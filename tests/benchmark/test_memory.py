@@ -3,8 +3,8 @@ import sys
 import pytest
 import torch
 
-from pet.benchmark.measure import Work
-from pet.benchmark.memory import peak_memory
+from tools.benchmark.measure import Work
+from tools.benchmark.memory import peak_memory
 
 
 def fill(made: int, kept: int, needed: int) -> Work:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pet.benchmark.peer_data import PeerCoco, PeerPictures, peer_records
 from pet.config import merge_cfg_from_list
 from pet.data.build import build_dataset
 from tests.engine.tiny_run import draw_few_shapes
+from tools.benchmark.peer_data import PeerCoco, PeerPictures, peer_records
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import json
 
-from pet.benchmark.measure import Spread
-from pet.benchmark.report import Report, Row, format_report, make_rows, write_report
+from tools.benchmark.measure import Spread
+from tools.benchmark.report import Report, Row, format_report, make_rows, write_report
 
 SECONDS = {"torchvision": [4.0, 8.0], "Pet": [2.0, 2.0]}
 

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 import torch
 
-from pet.benchmark import infer, loader, train
-from pet.benchmark.run import Plan, run_infer, run_loader, run_train
-from pet.benchmark.setting import Setting
-from pet.engine.comparison import Difference
 from tests.engine.tiny_run import draw_few_shapes
+from tools.benchmark import infer, loader, train
+from tools.benchmark.comparison import Difference
+from tools.benchmark.run import Plan, run_infer, run_loader, run_train
+from tools.benchmark.setting import Setting
 
 CFG = "cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml"
 PLAN = Plan(rounds=1, memory=False, command="python x.py")

@@ -13,7 +13,7 @@ import pet
 from pet.checkpoint import checkpointer as checkpointer_module
 from pet.checkpoint.checkpointer import Checkpointer, build_checkpointer
 from pet.structures import KeypointLayout
-from tests.checkpoint.small_model import make_run, train_steps
+from tests.weights.small_model import make_run, train_steps
 
 
 def equal_states(a: dict, b: dict) -> bool:

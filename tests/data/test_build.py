@@ -13,7 +13,7 @@ from pet.data.build import (
     make_train_data_loader,
     resolve_num_classes,
 )
-from pet.data.datasets import CocoDataset, JoinedDataset
+from pet.data.datasets import CocoDataset, ConcatDataset
 from pet.data.image_file import read_image
 from pet.data.transforms import resize_image
 from pet.utils import comm
@@ -71,7 +71,7 @@ def test_names(small_cfg):
     small_cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     assert len(build_dataset("small", is_train=True, cfg=small_cfg)) == 9
     joined = build_dataset(("small", "small"), is_train=True, cfg=small_cfg)
-    assert isinstance(joined, JoinedDataset) and len(joined) == 18
+    assert isinstance(joined, ConcatDataset) and len(joined) == 18
 
 
 @pytest.mark.parametrize(

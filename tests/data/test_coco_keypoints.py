@@ -10,10 +10,10 @@ from pet.data.build import (
     make_train_data_loader,
     resolve_num_keypoints,
 )
-from pet.data.datasets import CocoDataset, JoinedDataset, KeypointOptions
+from pet.data.datasets import CocoDataset, ConcatDataset, KeypointOptions
 from pet.data.sample import make_targets
 from pet.data.transforms import RandomHorizontalFlip, Resize
-from pet.structures.keypoints import COCO_PERSON
+from pet.structures.keypoint_layout import COCO_PERSON
 from tests.data.small_coco import annotation, image, read_small, write_annotations
 
 NAMES = ["nose", "left_ear", "right_ear"]
@@ -146,13 +146,13 @@ def test_joined_data_sets_have_the_same_points(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first = read_people(tmp_path / "a", [person(1, 1)])
-    joined = JoinedDataset([first, first])
+    joined = ConcatDataset([first, first])
     assert joined.keypoint_layout is first.keypoint_layout
     assert joined.read(1).keypoints.shape == (1, 3, 3)
     other = {**PERSON, "keypoints": ["nose", "right_ear", "left_ear"]}
     second = read_people(tmp_path / "b", [person(1, 1)], category=other)
     with pytest.raises(ValueError, match=r"keypoints differ: nose, left_ear, right_ear in the fi"):
-        JoinedDataset([first, second])
+        ConcatDataset([first, second])
 
 
 def cfg_of(folder, category=PERSON, flip_prob=0.0):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pet.engine.logging_setup import close_logging
+from pet.logger.setup import close_logging
 from tests.engine.tiny_run import draw_few_shapes
 
 

@@ -10,7 +10,7 @@ from pet.engine.augmentation import AugmentedDetector, View, with_augmentation
 from pet.modeling.build import build_model
 from pet.modeling.rcnn.fast_rcnn import DetectionRule
 from pet.structures import Detections
-from pet.utils.precision import autocast
+from pet.utils.autocast import autocast
 from pet.utils.seed import seed_all
 from tests.engine.views import SIZE, in_views, picture
 from tests.modeling.rcnn.small import small_cfg

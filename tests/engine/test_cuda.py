@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from pet.benchmark.waits import count_waits
 from pet.data.image_file import read_image
 from pet.engine.inference import run_test
 from pet.engine.predictor import Predictor
@@ -15,6 +14,7 @@ from pet.modeling.build import build_model
 from pet.solver.optimizer import build_optimizer
 from tests.engine.tiny_run import tiny_cfg
 from tests.modeling.rcnn.small import box_targets, noise_images, small_cfg
+from tools.benchmark.device_syncs import count_waits
 
 DEVICE = "cuda"
 

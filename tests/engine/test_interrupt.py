@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 HEAD = """
 import os
 import signal
-from pet.checkpoint import torch_file
+from pet.weights import torch_file
 from pet.data import build
 from pet.engine import train
 

@@ -7,7 +7,7 @@ from pet.engine.augmentation import with_augmentation
 from pet.modeling.build import build_model
 from pet.ops.keypoints import flip_keypoints
 from pet.structures import KeypointLayout
-from pet.utils.precision import autocast
+from pet.utils.autocast import autocast
 from pet.utils.seed import seed_all
 from tests.engine.views import SIZE, in_views, picture
 from tests.modeling.rcnn.small import small_cfg

@@ -1,12 +1,11 @@
 """Switching off, or on everywhere, what Pet does its own way to be fast."""
 
 import pytest
-from torchvision.ops import roi_align
+from torchvision import ops
 
 from pet.engine import predictor
-from pet.layers import roi_pooler
-from pet.modeling.rcnn.rpn import RPNHead
-from pet.ops import winograd
+from pet.modeling.rcnn import rpn
+from pet.ops import conv3x3, roi_align
 
 
 def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,9 +18,9 @@ def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     assert paths in ("plain", "fast", "compiled", "everywhere")
     if paths == "plain":
-        monkeypatch.setattr(roi_pooler, "roi_align_by_rows", roi_align)
+        monkeypatch.setattr(roi_align, "roi_align_by_rows", ops.roi_align)
         monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
     if paths != "fast":
-        monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: paths != "plain")
+        monkeypatch.setattr(rpn, "is_faster_at", lambda *_: paths != "plain")
     if paths in ("plain", "everywhere"):
-        monkeypatch.setattr(winograd, "pays", lambda x, weight: paths == "everywhere")
+        monkeypatch.setattr(conv3x3, "winograd_pays", lambda x, weight: paths == "everywhere")

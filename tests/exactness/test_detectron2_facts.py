@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from pet.checkpoint.importers import find_importer
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.data.build import make_test_batch
 from pet.data.collate import batch_images
@@ -23,6 +22,7 @@ from pet.modeling.fpn.fpn import FPN
 from pet.modeling.rcnn.proposals import ProposalRule, select_proposals
 from pet.modeling.rcnn.rpn import build_rpn
 from pet.ops.boxes import decode_boxes
+from pet.weights.formats import find_importer
 from tests.exactness.detectron2_cfg import R_50, SCALES, TORCHVISION, X_101, A, B, C, cfg_of, close
 
 # The values of the YAMLs -------------------------------------------------------------------------

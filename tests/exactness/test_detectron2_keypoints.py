@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.predictor import Predictor
 from pet.modeling.rcnn.keypoint_rcnn import build_keypoint_rcnn
-from pet.structures.keypoints import COCO_PERSON
+from pet.structures.keypoint_layout import COCO_PERSON
 from tests.exactness import detectron2_like as like
 from tests.exactness import detectron2_like_trunk as trunk_like
 from tests.exactness.detectron2_cfg import SCALES

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pet.checkpoint.importers import find_importer
 from pet.engine.predictor import Predictor
 from pet.modeling.backbones.resnet import BlockStyle, Bottleneck, ResNet
+from pet.weights.formats import find_importer
 from tests.exactness import detectron2_like as like
 from tests.exactness import detectron2_like_trunk as trunk_like
 

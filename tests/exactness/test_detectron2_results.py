@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pet.checkpoint.importers import find_importer
 from pet.layers.roi_pooler import RoIPooler, assign_levels
 from pet.modeling.rcnn.fast_rcnn import FastRCNN, build_fast_rcnn, select_detections
 from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn
 from pet.modeling.rcnn.roi_sampling import SampledRoIs, sample_rois
 from pet.modeling.rcnn.rpn import build_rpn
 from pet.structures import Detections, Targets
+from pet.weights.formats import find_importer
 from tests.exactness.detectron2_cfg import R_50, SCALES, TORCHVISION, A, B, C, cfg_of, close
 from tests.modeling.rcnn.small import losses_of_all
 

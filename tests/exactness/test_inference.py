@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from pet.config import default_cfg, merge_cfg_from_file, merge_cfg_from_list
-from pet.engine.comparison import build_copy, compare_results, compare_stages, format_table
 from pet.engine.predictor import Predictor
-from pet.engine.torchvision_peer import PEERS, build_peer, find_by_peer, liven, noise_images
 from tests.exactness.fast_paths import take
+from tools.benchmark.comparison import build_copy, compare_results, compare_stages, format_table
+from tools.benchmark.torchvision_peer import PEERS, build_peer, find_by_peer, liven, noise_images
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]

@@ -4,15 +4,7 @@ import pytest
 import torch
 
 from pet.config import CfgNode, default_cfg, merge_cfg_from_file, merge_cfg_from_list
-from pet.engine.comparison import build_copy, compare_results, compare_stages
 from pet.engine.predictor import Predictor
-from pet.engine.torchvision_peer import (
-    build_peer,
-    find_by_peer,
-    liven,
-    noise_images,
-    peer_images,
-)
 from pet.ops.boxes import valid_boxes
 from tests.exactness.test_training import (
     compare_gradients,
@@ -20,6 +12,14 @@ from tests.exactness.test_training import (
     our_images,
     our_target,
     random_objects,
+)
+from tools.benchmark.comparison import build_copy, compare_results, compare_stages
+from tools.benchmark.torchvision_peer import (
+    build_peer,
+    find_by_peer,
+    liven,
+    noise_images,
+    peer_images,
 )
 
 NAMES = ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2")

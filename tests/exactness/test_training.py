@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList as PeerImages
 
-from pet.checkpoint.importers import find_importer
 from pet.config import CfgNode, default_cfg, merge_cfg_from_file, merge_cfg_from_list
-from pet.engine.comparison import build_copy
-from pet.engine.torchvision_peer import (
+from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
+from pet.structures import Crop, ImageList, MaskCrops, Targets
+from pet.weights.formats import find_importer
+from tests.exactness.fast_paths import take
+from tools.benchmark.comparison import build_copy
+from tools.benchmark.torchvision_peer import (
     PEERS,
     Peer,
     build_peer,
@@ -17,9 +20,6 @@ from pet.engine.torchvision_peer import (
     noise_images,
     peer_images,
 )
-from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
-from pet.structures import Crop, ImageList, MaskCrops, Targets
-from tests.exactness.fast_paths import take
 
 # RetinaNet has a test of its own.
 RCNNS = [name for name in PEERS if "retinanet" not in name]

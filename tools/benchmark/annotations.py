@@ -26,7 +26,7 @@ import orjson
 from pycocotools.coco import COCO
 
 from pet.data.datasets import CocoDataset
-from pet.engine.cli import ToolParser, run_tool
+from pet.launch.command_line import ToolParser, run_tool
 from pet.utils.files import atomic_path
 
 IMAGES, OBJECTS, CLASSES = 118_287, 860_000, 80

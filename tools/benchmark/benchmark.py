@@ -17,13 +17,14 @@ from pathlib import Path
 from pet.utils.sigint import leave_on_interrupt
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for tools.benchmark
     leave_on_interrupt()  # the imports below take seconds
 
-from pet.benchmark.growth import AXES, measure_growth, plot_growth
-from pet.benchmark.report import Report, format_report, write_report
-from pet.benchmark.run import Plan, run_infer, run_loader, run_train
-from pet.benchmark.setting import Setting, parse_opts
-from pet.engine.cli import ToolParser, positive_int, run_tool
+from pet.launch.command_line import ToolParser, positive_int, run_tool
+from tools.benchmark.growth import AXES, measure_growth, plot_growth
+from tools.benchmark.report import Report, format_report, write_report
+from tools.benchmark.run import Plan, run_infer, run_loader, run_train
+from tools.benchmark.setting import Setting, parse_opts
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -8,7 +8,7 @@ from pet.utils.sigint import leave_on_interrupt
 if __name__ == "__main__":
     leave_on_interrupt()  # the imports below take seconds
 
-from pet.engine.cli import ToolParser, run_tool
+from pet.launch.command_line import ToolParser, run_tool
 from pet.visualization.curves import plot_curves, read_metrics
 
 

@@ -13,8 +13,8 @@ from pet.utils.sigint import leave_on_interrupt
 if __name__ == "__main__":
     leave_on_interrupt()  # the imports below take seconds
 
-from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, run_tool
 from pet.engine.predict_files import predict_files
+from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, run_tool
 
 
 def main() -> None:

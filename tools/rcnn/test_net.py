@@ -13,9 +13,9 @@ from pet.utils.sigint import leave_on_interrupt
 if __name__ == "__main__":
     leave_on_interrupt()  # the imports below take seconds
 
-from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.inference import run_test
-from pet.engine.launch import teardown_distributed
+from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
+from pet.launch.processes import teardown_distributed
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ if __name__ == "__main__":
     leave_on_interrupt()  # the imports below take seconds
 
 from pet.config import cfg
-from pet.engine.cli import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 from pet.engine.show_data import show_test_data, show_training_data
+from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pet.data.datasets.coco import CocoDataset
 from pet.data.datasets.coco_keypoints import KeypointOptions
-from pet.data.datasets.joined import JoinedDataset
+from pet.data.datasets.concat import ConcatDataset
 from pet.data.datasets.shapes import draw_shapes
 
-Dataset = CocoDataset | JoinedDataset
+Dataset = CocoDataset | ConcatDataset
 
-__all__ = ["CocoDataset", "Dataset", "JoinedDataset", "KeypointOptions", "draw_shapes"]
+__all__ = ["CocoDataset", "ConcatDataset", "Dataset", "KeypointOptions", "draw_shapes"]

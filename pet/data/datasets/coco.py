@@ -15,6 +15,7 @@ from pet.annotations.report import (
     describe_otherwise,
 )
 from pet.annotations.values import shorten
+from pet.data.datasets.class_labels import label_categories
 from pet.data.datasets.coco_keypoints import (
     KeypointOptions,
     check_points,
@@ -22,7 +23,6 @@ from pet.data.datasets.coco_keypoints import (
     read_layout,
     read_points,
 )
-from pet.data.datasets.labels import label_categories
 from pet.data.image_file import ImageReader, shown_path
 from pet.data.picture_check import describe, look_at, resolve_names
 from pet.data.sample import Sample

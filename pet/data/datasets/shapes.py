@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pet.data.datasets.outline import mask_to_polygons
+from pet.data.datasets.mask_polygons import mask_to_polygons
 from pet.data.datasets.shapes_art import CLASS_NAMES, Picture, draw_picture
 from pet.utils.opencv import cv2
 

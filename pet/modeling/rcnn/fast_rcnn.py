@@ -14,9 +14,9 @@ from pet.modeling import registry
 from pet.modeling.rcnn.roi_poolers import build_box_pooler
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs
 from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes, smallest_side
+from pet.ops.full_precision import full_precision
 from pet.ops.losses import accuracy, cross_entropy_mean, smooth_l1_sum
 from pet.ops.nms import nms_by_group
-from pet.ops.precision import full_precision
 from pet.ops.soft_nms import SoftNMSRule, soft_nms_by_group
 from pet.structures import Detections, Targets
 

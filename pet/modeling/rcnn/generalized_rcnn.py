@@ -19,7 +19,7 @@ from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn, build_mask_rcnn_on_res5
 from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
 from pet.modeling.rcnn.roi_sampling import sample_rois
 from pet.modeling.rcnn.rpn import RPN, build_rpn
-from pet.ops.precision import full_precision
+from pet.ops.full_precision import full_precision
 from pet.structures import Detections, ImageList, Targets
 
 # The coarsest level that RoIs are pooled from; P6 serves the RPN alone (FPN, section 4.2).

@@ -15,8 +15,8 @@ from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
 from pet.modeling.rcnn.roi_poolers import build_keypoint_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
+from pet.ops.full_precision import full_precision
 from pet.ops.keypoints import NO_BIN, decode_heatmaps, keypoint_bins
-from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
 
 # Cells of a heatmap along a side of a cell of the pooled grid: twice by the deconvolution, and

@@ -19,10 +19,10 @@ from pet.modeling.rcnn.fast_rcnn import FastRCNN
 from pet.modeling.rcnn.roi_poolers import build_mask_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.modeling.rcnn.shared_res5 import SharedRes5
+from pet.ops.full_precision import full_precision
 from pet.ops.losses import mask_bce
 from pet.ops.mask_align import align_crops
 from pet.ops.masks import sample_crops
-from pet.ops.precision import full_precision
 from pet.structures import Detections, MaskCrops, Targets
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pet.ops.boxes import clip_boxes, decode_boxes, valid_boxes
+from pet.ops.full_precision import full_precision
 from pet.ops.nms import nms_by_group
-from pet.ops.precision import full_precision
 
 RPN_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 

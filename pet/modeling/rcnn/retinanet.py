@@ -16,8 +16,8 @@ from pet.modeling.matcher import FOREGROUND, IGNORED, match_boxes
 from pet.modeling.rcnn.fast_rcnn import DetectionRule, build_soft_nms_rule, suppress
 from pet.modeling.rcnn.heads.retinanet_head import RetinaNetHead
 from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes
+from pet.ops.full_precision import full_precision
 from pet.ops.losses import giou_sum, sigmoid_focal_sum, smooth_l1_sum
-from pet.ops.precision import full_precision
 from pet.structures import Detections, Targets
 
 _BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)

@@ -7,79 +7,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
-from pet.layers.conv import ConvNorm
 from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.rcnn.proposals import (
     ProposalRule,
     select_proposals,
     select_scored_proposals,
 )
+from pet.modeling.rcnn.rpn_head import RPNHead
+from pet.modeling.rcnn.rpn_head_at_anchors import is_faster_at, predict_at
 from pet.modeling.rcnn.rpn_loss import RPNLossRule, rpn_losses, sample_anchors
-from pet.ops.surroundings import surroundings
 from pet.structures import Detections, Targets
-
-
-class RPNHead(nn.Module):
-    """3x3 convolutions, then objectness and box deltas of each anchor, shared by all levels."""
-
-    def __init__(self, dim_in: int, num_anchors: int, num_convs: int = 1) -> None:
-        super().__init__()
-        convs = [ConvNorm(dim_in, dim_in, 3) for _ in range(num_convs)]
-        self.convs = nn.ModuleList(convs)
-        self.cls_logits = nn.Conv2d(dim_in, num_anchors, 1)
-        self.bbox_pred = nn.Conv2d(dim_in, num_anchors * 4, 1)
-        for layer in (*convs, self.cls_logits, self.bbox_pred):
-            nn.init.normal_(layer.weight, std=0.01)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Map maps (N, C, H, W) to logits (N, H * W * A) and deltas (N, H * W * A, 4) of each."""
-        logits, deltas = [], []
-        for feature in features:
-            hidden = feature
-            for conv in self.convs:
-                hidden = F.relu(conv(hidden), inplace=True)
-            logits.append(self.cls_logits(hidden).permute(0, 2, 3, 1).flatten(1))
-            delta = self.bbox_pred(hidden).permute(0, 2, 3, 1)
-            deltas.append(delta.reshape(len(delta), -1, 4))
-        return logits, deltas
-
-    def at(
-        self, features: Sequence[Tensor], image: Tensor, anchor: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the logits (S,) and deltas (S, 4) of some anchors, from what the maps hold there.
-
-        ``image`` (S,) and ``anchor`` (S,) int64, an index into the image's anchors of all levels.
-        """
-        num_anchors = self.cls_logits.out_channels
-        *convs, last = self.convs
-        hidden, on_map = surroundings(features, image, anchor // num_anchors, len(self.convs))
-        for conv in convs:
-            on_map = on_map[..., 1:-1, 1:-1]
-            # As where the whole map is convolved, there is nothing beyond its border.
-            hidden = F.relu(F.conv2d(hidden, *_weight_and_bias(conv))).masked_fill(~on_map, 0)
-        # What is left is 3x3, and a matrix product takes a tenth of the time of a convolution.
-        weight, bias = _weight_and_bias(last)
-        squares = hidden.permute(0, 2, 3, 1).flatten(1)
-        hidden = F.relu(F.linear(squares, weight.permute(0, 2, 3, 1).flatten(1), bias))
-        logits = F.linear(hidden, self.cls_logits.weight.flatten(1), self.cls_logits.bias)
-        deltas = F.linear(hidden, self.bbox_pred.weight.flatten(1), self.bbox_pred.bias)
-        of_pixel = torch.arange(len(anchor), device=anchor.device), anchor % num_anchors
-        return logits[of_pixel], deltas.unflatten(1, (num_anchors, 4))[of_pixel]
-
-    def is_faster_at(self, features: Sequence[Tensor], count: int) -> bool:
-        """Whether ``at`` for ``count`` anchors takes less than gradients of the whole maps."""
-        read = count * (2 * len(self.convs) + 1) ** 2
-        return read <= sum(feature[:, 0].numel() for feature in features)
-
-
-def _weight_and_bias(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
-    assert isinstance(conv, ConvNorm) and conv.norm is None
-    return conv.weight, conv.bias
 
 
 class RPN(nn.Module):
@@ -152,8 +91,9 @@ class RPN(nn.Module):
         """
         sample = sample_anchors(torch.cat(list(anchors)), targets, self.loss_rule)
         place = sample.image, sample.anchor
-        if self.head.is_faster_at(features, len(sample.anchor)):
-            return rpn_losses(*self.head.at(features, *place), sample, self.loss_rule), None
+        if is_faster_at(self.head, features, len(sample.anchor)):
+            predicted = predict_at(self.head, features, *place)
+            return rpn_losses(*predicted, sample, self.loss_rule), None
         logits, deltas = self.head(features)
         seen = torch.cat(logits, dim=1)[place], torch.cat(deltas, dim=1)[place]
         return rpn_losses(*seen, sample, self.loss_rule), (logits, deltas)

@@ -14,8 +14,8 @@ from pet.modeling.matcher import match_boxes
 from pet.modeling.rcnn.proposals import RPN_BOX_WEIGHTS
 from pet.modeling.sampler import sample_balanced
 from pet.ops.boxes import encode_boxes
+from pet.ops.full_precision import full_precision
 from pet.ops.losses import smooth_l1_sum
-from pet.ops.precision import full_precision
 from pet.structures import Targets
 
 

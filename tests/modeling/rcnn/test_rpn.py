@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from pet.modeling.anchors import AnchorGenerator
+from pet.modeling.rcnn import rpn as rpn_module
 from pet.modeling.rcnn.proposals import ProposalRule
-from pet.modeling.rcnn.rpn import RPN, RPNHead, build_rpn
+from pet.modeling.rcnn.rpn import RPN, build_rpn
+from pet.modeling.rcnn.rpn_head import RPNHead
+from pet.modeling.rcnn.rpn_head_at_anchors import is_faster_at, predict_at
 from pet.modeling.rcnn.rpn_loss import RPNLossRule
 from tests.modeling.rcnn.small import box_targets, losses_of_all, without_pyramid
 
@@ -134,9 +137,6 @@ class HotAnchor(nn.Module):
     def __init__(self, place: int) -> None:
         super().__init__()
         self.place = place
-
-    def is_faster_at(self, features: list[Tensor], count: int) -> bool:
-        return False
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         counts = [f.shape[-2] * f.shape[-1] * 3 for f in features]
@@ -271,7 +271,7 @@ def test_what_is_said_at_any_anchor_is_what_is_said_of_all(num_convs):
     image, anchor = image[mixed], anchor[mixed]
     logits, deltas = head(maps)
     wanted = torch.cat(logits, dim=1)[image, anchor], torch.cat(deltas, dim=1)[image, anchor]
-    found = head.at(maps, image, anchor)
+    found = predict_at(head, maps, image, anchor)
     torch.testing.assert_close(found, wanted)
     for ours, theirs in zip(
         gradients(head, maps, *found), gradients(head, maps, *wanted), strict=True
@@ -283,22 +283,22 @@ def test_what_is_said_at_any_anchor_is_what_is_said_of_all(num_convs):
 def test_no_anchors_leave_gradients_of_nothing():
     head, maps = large_head(2), [level.requires_grad_() for level in pyramid()]
     nothing = torch.zeros(0, dtype=torch.long)
-    found = head.at(maps, nothing, nothing)
+    found = predict_at(head, maps, nothing, nothing)
     assert found[0].shape == (0,) and found[1].shape == (0, 4)
     assert all(grad.abs().sum() == 0 for grad in gradients(head, maps, *found))
 
 
 def test_few_anchors_are_asked_alone():
     maps = [torch.zeros(2, 4, 10, 20), torch.zeros(2, 4, 5, 10)]  # 500 pixels
-    assert RPNHead(4, 3).is_faster_at(maps, 55)  # each reads 9
-    assert not RPNHead(4, 3).is_faster_at(maps, 56)
-    assert RPNHead(4, 3, 2).is_faster_at(maps, 20)  # each reads 25
-    assert not RPNHead(4, 3, 2).is_faster_at(maps, 21)
+    assert is_faster_at(RPNHead(4, 3), maps, 55)  # each reads 9
+    assert not is_faster_at(RPNHead(4, 3), maps, 56)
+    assert is_faster_at(RPNHead(4, 3, 2), maps, 20)  # each reads 25
+    assert not is_faster_at(RPNHead(4, 3, 2), maps, 21)
 
 
 def trained(ask: bool, precision: torch.dtype, monkeypatch) -> tuple[list[Tensor], dict, list]:
     """Return the proposals, losses and gradients of an RPN that does or does not ask some alone."""
-    monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: ask)
+    monkeypatch.setattr(rpn_module, "is_faster_at", lambda *_: ask)
     head, maps = large_head(2).float(), [level.float().requires_grad_() for level in pyramid()]
     whole_maps = []
     head.register_forward_hook(lambda *_: whole_maps.append(torch.is_grad_enabled()))
@@ -329,7 +329,7 @@ def test_weights_have_gradients_in_bfloat16(monkeypatch):
 
 def test_weights_converted_without_gradients_are_not_used_again(monkeypatch):
     # As autocast would, in PyTorch 2.6.
-    monkeypatch.setattr(RPNHead, "is_faster_at", lambda *_: True)
+    monkeypatch.setattr(rpn_module, "is_faster_at", lambda *_: True)
     head, maps = large_head(2).float(), [level.float() for level in pyramid()]
     rpn = RPN(head, ANCHORS_OF_LEVELS, NO_CUT, NO_CUT, RULE)
     with torch.autocast("cpu", torch.bfloat16):

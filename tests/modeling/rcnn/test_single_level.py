@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pet.checkpoint.weights import load_weights
 from pet.config import CfgNode, freeze
 from pet.config.check import check_cfg
 from pet.modeling.backbones.resnet import build_res5
@@ -14,6 +13,7 @@ from pet.modeling.build import build_model
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.modeling.rcnn.heads.roi_res5_head import RoiRes5Head, roi_res5_head
 from pet.modeling.rcnn.roi_sampling import sample_rois
+from pet.weights.load import load_weights
 from tests.modeling.rcnn.small import box_targets, noise_images, small_cfg
 
 SIZES = ((75, 106), (90, 60))  # that divide by no stride

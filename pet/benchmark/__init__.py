@@ -1,1 +1,0 @@
-"""Pet beside torchvision, on the same weights and images, in one run."""

@@ -1,0 +1,1 @@
+"""Operators that are faster than PyTorch's on a CPU."""

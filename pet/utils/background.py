@@ -1,0 +1,41 @@
+"""Work on what is done while the next is on its way."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_in_background(function: Callable[[T], R], items: Iterable[T], most: int = 4) -> Iterator[R]:
+    """Yield ``function(item)`` for each of ``items``, in order.
+
+    The calls run one after the other in a thread beside the caller's, in which the next items are
+    made meanwhile. Beside the one that is worked on up to ``most`` items wait for their turn, or
+    their results for the caller. What a call or ``items`` raises is raised here, after the results
+    of all items before; items not begun are dropped.
+    """
+    waiting: deque[Future[R]] = deque()
+    errors: list[Exception] = []
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            for item in _until_error(items, errors):
+                waiting.append(thread.submit(function, item))
+                while waiting and (len(waiting) > most or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+    if errors:
+        raise errors[0]
+
+
+def _until_error(items: Iterable[T], errors: list[Exception]) -> Iterator[T]:
+    """Yield ``items`` up to the first that cannot be made; why not is added to ``errors``."""
+    try:
+        yield from items
+    except Exception as error:  # raised again, once the results before it are out
+        errors.append(error)

@@ -1,0 +1,57 @@
+"""Foreign formats of weights: one file a format, tried in order."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from pet.weights.formats import caffe2, torchvision
+from pet.weights.formats.base import Converted, Importer
+from pet.weights.formats.caffe2 import Caffe2Importer
+from pet.weights.formats.detectron2 import Detectron2DetectorImporter, Detectron2TrunkImporter
+from pet.weights.formats.detectron2_retinanet import Detectron2RetinaNetImporter
+from pet.weights.formats.pet import PetImporter
+from pet.weights.formats.pet_legacy import PetLegacyImporter
+from pet.weights.formats.timm import EfficientNetLiteImporter, TimmImporter
+from pet.weights.formats.torchvision import TorchvisionDetectorImporter, TorchvisionResNetImporter
+from pet.weights.formats.torchvision_retinanet import TorchvisionRetinaNetImporter
+
+#: RetinaNet comes before the other detectors of its family. Pet's own files are told by one name,
+#: which a file of another kind may have by accident: they come behind those, and before the files
+#: of the original Pet, which look much the same.
+IMPORTERS: tuple[Importer, ...] = (
+    TorchvisionResNetImporter(),
+    TorchvisionRetinaNetImporter(),
+    TorchvisionDetectorImporter(),
+    Detectron2RetinaNetImporter(),
+    Detectron2DetectorImporter(),
+    Detectron2TrunkImporter(),
+    Caffe2Importer(),
+    TimmImporter(),
+    EfficientNetLiteImporter(),
+    PetImporter(),
+    PetLegacyImporter(),
+)
+
+
+def find_importer(state: Mapping[str, Tensor], family: str = "") -> Importer | None:
+    """Return the first importer that knows the keys of ``state``, of ``family`` where it is given.
+
+    None where there is no such importer.
+    """
+    for importer in IMPORTERS:
+        if family in ("", importer.family) and importer.matches(state):
+            return importer
+    return None
+
+
+def download_url(file_name: str) -> str | None:
+    """Return where the published file of this name is to be had, or None where it is unknown."""
+    return {**torchvision.DOWNLOADS, **caffe2.DOWNLOADS}.get(file_name)
+
+
+def known_formats() -> str:
+    """Return a sentence that names all formats."""
+    return "known are the state dicts of: " + ", ".join(importer.name for importer in IMPORTERS)
+
+
+__all__ = ["IMPORTERS", "Converted", "Importer", "download_url", "find_importer", "known_formats"]

@@ -1,0 +1,208 @@
+"""Reading pickles of arrays and plain values without running anything that they name."""
+
+import math
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pet.weights.file_kind import require_file
+
+#: What a pickle may hold besides arrays, lists, tuples and dicts.
+_PLAIN = (str, bytes, bool, int, float, type(None))
+#: numpy's names of the numbers that are read: booleans, integers and floats.
+_DTYPE_NAME = re.compile(r"[|<>=]?(?:b1|[iu][1248]|f[248])")
+
+
+class _RefusedError(Exception):
+    """The pickle asks for, or holds, what is not read; the message names it."""
+
+
+def read_pickle_file(path: str | Path) -> Any:
+    """Return what the pickle in ``path`` holds: plain values, numpy arrays, lists, tuples, dicts.
+
+    Texts of Python 2 are read as Latin-1; a numpy scalar becomes a number, an OrderedDict a dict.
+    Raises FileNotFoundError, and ValueError where the file is cut off or asks for anything else,
+    an array of objects among it. numpy's own functions are not called either: stand-ins build the
+    arrays from their bytes. Nothing of such a file is run.
+    """
+    path = Path(path)
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            return _Plain()(_Reader(file, encoding="latin1").load())
+    except OSError:
+        raise
+    except _RefusedError as error:
+        raise ValueError(
+            f"{path} is refused, and nothing of it was run: {error}; only numbers, texts and numpy "
+            "arrays of numbers in lists, tuples and dicts are read; where it was written, save the "
+            "weights alone, as a dict of arrays"
+        ) from None
+    except Exception as error:
+        # A damaged file fails wherever the damage lies.
+        raise ValueError(
+            f"{path} ({path.stat().st_size} bytes) is no readable pickle: it is cut off, damaged, "
+            f"or of another kind ({type(error).__name__}: {error})"
+        ) from None
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler for which no name means what it says: each leads to a stand-in, or nowhere."""
+
+    def find_class(self, module: str, name: str) -> "_Global":
+        """Return the stand-in for ``module.name``."""
+        asked = f"{module}.{name}"
+        known = asked.replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
+        if known not in _STAND_INS:
+            raise _RefusedError(f"it asks for {asked}")
+        return _Global(known)
+
+    def persistent_load(self, pid: Any) -> None:
+        """Refuse: a pickle by itself has no objects outside of it."""
+        raise _RefusedError("it asks for an object that is kept elsewhere")
+
+
+class _Global:
+    """What a pickle gets for a name: it can be called, but neither changed nor looked into."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *args: Any) -> Any:
+        return _STAND_INS[self.name](*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _RefusedError(f"it wants to change {self.name}")
+
+
+class _DType:
+    """Stands in for ``numpy.dtype``, for numbers alone; its state brings the order of the bytes."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, name: Any, *_flags: Any) -> None:
+        if not isinstance(name, str) or not _DTYPE_NAME.fullmatch(name):
+            raise _RefusedError(f"it holds an array of dtype {name!r}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: Any) -> None:
+        _, order, subdtype, names, fields, *_ = state
+        if (subdtype, names, fields) != (None, None, None):
+            raise _RefusedError("it holds an array of a structured dtype")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stands in for an array, which numpy's pickles make first and fill afterwards."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: np.ndarray | None = None) -> None:
+        self.value = value
+
+    def __setstate__(self, state: Any) -> None:
+        if self.value is not None:
+            raise _RefusedError("it wants to change an array")
+        _, shape, dtype, is_fortran, data = state
+        self.value = _array(data, dtype, shape, "F" if is_fortran else "C")
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    """Return a new array in the byte order of this machine; ``data`` must have just its bytes."""
+    if isinstance(data, str):
+        data = data.encode("latin1")  # bytes that Python 2 wrote
+    if not isinstance(dtype, _DType) or not isinstance(data, bytes | bytearray):
+        raise _RefusedError("it holds an array of something else than numbers")
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"an array of shape {shape!r}")
+    if math.prod(shape) * dtype.dtype.itemsize != len(data):
+        raise ValueError(f"an array of shape {shape} and {dtype.dtype} has {len(data)} bytes")
+    array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    return np.array(array, dtype.dtype.newbyteorder("="), order="C")
+
+
+def _reconstruct(kind: Any, *_shape_and_code: Any) -> _Array:
+    """Stand in for the function by which numpy's pickles up to protocol 4 begin an array."""
+    if not isinstance(kind, _Global) or kind.name != "numpy.ndarray":
+        raise _RefusedError("it holds an array of an unknown kind")
+    return _Array()
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
+    """Stand in for the function of numpy's pickles of protocol 5.
+
+    With ``order`` "K", the data lie in C order and ``axes`` says how to transpose them.
+    """
+    array = _array(data, dtype, shape, order)
+    return _Array(array if axes is None else np.ascontiguousarray(array.transpose(axes)))
+
+
+def _scalar(dtype: Any, data: Any) -> bool | int | float:
+    return _array(data, dtype, (), "C").item()
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Stand in for the function by which Python 3 writes bytes up to protocol 2."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise _RefusedError(f"it asks for _codecs.encode to {encoding!r}")
+    return text.encode("latin1")
+
+
+def _empty_bytes() -> bytes:
+    return b""
+
+
+def _no_instance(*_args: Any) -> None:
+    raise _RefusedError("it makes an array in an unknown way")
+
+
+_STAND_INS: Mapping[str, Callable[..., Any]] = {
+    "_codecs.encode": _encode,
+    "builtins.bytes": _empty_bytes,
+    "collections.OrderedDict": dict,
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy.dtype": _DType,
+    "numpy.ndarray": _no_instance,
+}
+
+
+class _Plain:
+    """Replaces the stand-ins in what was read, and refuses what is neither plain nor an array."""
+
+    def __init__(self) -> None:
+        # Identity -> result: what stands in several places is looked at once.
+        self._done: dict[int, Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, _PLAIN):
+            return value
+        key = id(value)
+        if key not in self._done:
+            self._done[key] = _OPEN
+            self._done[key] = self._convert(value)
+        if self._done[key] is _OPEN:
+            raise _RefusedError(f"it holds a {type(value).__name__} that contains itself")
+        return self._done[key]
+
+    def _convert(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self(item) for item in value]
+        if isinstance(value, tuple):
+            return tuple(self(item) for item in value)
+        if isinstance(value, dict):
+            return {self(key): self(item) for key, item in value.items()}
+        if isinstance(value, _Array) and value.value is not None:
+            return value.value
+        name = value.name if isinstance(value, _Global) else type(value).__name__.lstrip("_")
+        raise _RefusedError(f"it holds {name} as a value")
+
+
+_OPEN = object()

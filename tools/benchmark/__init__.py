@@ -1,0 +1,1 @@
+"""Pet beside torchvision: the same weights, the same images, in one run."""
