@@ -166,6 +166,17 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast
         yield target, value
 
 
+def rules_by_place(tree: ast.Module) -> list[str]:
+    """Return the dataclasses named ``*Rule`` whose values may be given by their place."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Rule"):
+            made_by = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if not any("dataclass(" in text and "kw_only=True" in text for text in made_by):
+                found.append(node.name)
+    return found
+
+
 def is_unsafe(call: ast.Call) -> bool:
     """Whether ``call`` runs a text as code, or may unpickle what a file says."""
     function = call.func

@@ -25,6 +25,7 @@ from tests.source_code import (
     module_of,
     package,
     row_breaches,
+    rules_by_place,
 )
 
 # What the two lowest packages may import from outside, besides the standard library.
@@ -197,6 +198,15 @@ def test_files_stay_short():
 
 def test_every_module_opens_with_a_docstring(modules, tools):
     assert not [name for name, tree in (modules | tools).items() if not ast.get_docstring(tree)]
+
+
+def test_the_values_of_a_rule_are_given_by_name(modules):
+    found = {name: rules for name, tree in modules.items() if (rules := rules_by_place(tree))}
+    assert not found
+    by_place = "@dataclass(frozen=True)\nclass NmsRule: pass\n@dataclass\nclass OtherRule: pass"
+    assert rules_by_place(ast.parse(by_place)) == ["NmsRule", "OtherRule"]
+    by_name = "@dataclass(frozen=True, kw_only=True)\nclass NmsRule: pass\nclass Ruler: pass"
+    assert rules_by_place(ast.parse(by_name)) == []
 
 
 def test_nothing_runs_or_unpickles_what_a_file_says(modules, tools):

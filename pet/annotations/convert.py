@@ -200,7 +200,9 @@ def _check(found: Arrays, polygons: Arrays, rles: Arrays, sizes: np.ndarray) -> 
     bounds[rles["owner"]] = rles.pop("bounds")
     _unite(bounds, polygons["owner"], polygons.pop("bounds"))
     bounds[found["mask_flaw"] > 0] = np.nan
-    found["doubt"] = flaws.doubts(found["box"], sizes, bounds, found["box_flaw"] == 0)
+    found["doubt"] = flaws.doubts(
+        boxes=found["box"], sizes=sizes, mask_bounds=bounds, usable=found["box_flaw"] == 0
+    )
     poor = found.pop("poor_area") | flaws.is_poor_area(found["area"], found["box"])
     found["doubt"][poor] |= flaws.POOR_AREA
     found["area"][poor] = np.nan

@@ -116,6 +116,7 @@ def polygon_flaws(bounds: np.ndarray, outlines: np.ndarray, sizes: np.ndarray) -
 
 
 def doubts(
+    *,
     boxes: np.ndarray,
     sizes: np.ndarray,
     mask_bounds: np.ndarray,

@@ -214,12 +214,12 @@ def make_train_data_loader(
     sampler = TrainBatchSampler(
         _make_order(datasets, cfg),
         _aspect_groups(datasets, cfg),
-        cfg.TRAIN.BATCH_SIZE // world_size,
-        cfg.SOLVER.MAX_ITER,
-        mix_seeds(cfg.SEED, _SAMPLE_STREAM),
-        start_iter,
-        rank,
-        world_size,
+        batch_size=cfg.TRAIN.BATCH_SIZE // world_size,
+        max_iter=cfg.SOLVER.MAX_ITER,
+        seed=mix_seeds(cfg.SEED, _SAMPLE_STREAM),
+        start_iter=start_iter,
+        rank=rank,
+        world_size=world_size,
     )
     transforms = (
         _make_resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE, cfg),

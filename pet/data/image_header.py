@@ -6,7 +6,7 @@ which only a setting of the whole process would silence.
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from io import BytesIO
 from typing import BinaryIO
 
@@ -32,6 +32,7 @@ class ImageHeader:
 
     width: int
     height: int
+    _: KW_ONLY
     orientation: int = 1
     bits: int = 8
 
@@ -93,7 +94,7 @@ def _parse_jpeg(file: BinaryIO) -> ImageHeader:
     if frame is None:
         raise ValueError("a JPEG without a frame")
     bits, height, width = frame
-    return ImageHeader(width, height, orientation, bits)
+    return ImageHeader(width, height, orientation=orientation, bits=bits)
 
 
 def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
@@ -121,7 +122,8 @@ def _parse_png(file: BinaryIO) -> ImageHeader:
         if kind == b"eXIf":
             orientation = _exif_orientation(_at(file, place, length))
             break
-    return ImageHeader(width, height, orientation, 8 if colour == 3 else bits)  # 3: a palette
+    bits = 8 if colour == 3 else bits  # 3: a palette
+    return ImageHeader(width, height, orientation=orientation, bits=bits)
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -141,7 +143,9 @@ def _parse_tiff(file: BinaryIO) -> ImageHeader:
     if _WIDTH not in tags or _HEIGHT not in tags:
         raise ValueError("a TIFF without a size")
     bits = tags[_BITS].value if _BITS in tags else 1
-    return ImageHeader(tags[_WIDTH].value, tags[_HEIGHT].value, _orientation_of(tags), bits)
+    return ImageHeader(
+        tags[_WIDTH].value, tags[_HEIGHT].value, orientation=_orientation_of(tags), bits=bits
+    )
 
 
 def _parse_webp(file: BinaryIO) -> ImageHeader:
@@ -157,7 +161,7 @@ def _parse_webp(file: BinaryIO) -> ImageHeader:
             size = _webp_size(kind, _at(file, place, 10))
     if size is None:
         raise ValueError("a WebP without a picture")
-    return ImageHeader(*size, orientation)
+    return ImageHeader(*size, orientation=orientation)
 
 
 def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

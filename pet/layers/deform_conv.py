@@ -18,6 +18,7 @@ class DeformConv2d(nn.Conv2d):
         self,
         dim_in: int,
         dim_out: int,
+        *,
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,

@@ -18,7 +18,7 @@ from pet.ops.roi_align import roi_align
 _CANONICAL_SIDE, _CANONICAL_LEVEL = 224, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LevelRule:
     """On which side of a boundary between two levels an RoI falls that lies on it to rounding."""
 
@@ -32,6 +32,7 @@ class RoIPooler(nn.Module):
     def __init__(
         self,
         method: str,
+        *,
         resolution: tuple[int, int],
         sampling_ratio: int,
         spatial_scales: Sequence[float],
@@ -77,7 +78,14 @@ class RoIPooler(nn.Module):
     def _pool(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
         if self.method == "ROIPool":
             return roi_pool(feature, rois, self.resolution, scale)
-        return roi_align(feature, rois, self.resolution, scale, self.sampling_ratio, self.aligned)
+        return roi_align(
+            feature,
+            rois,
+            resolution=self.resolution,
+            scale=scale,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+        )
 
 
 def assign_levels(

@@ -14,6 +14,7 @@ _MAX_PIXELS, _MAX_PIXELS_ON_GPU = 2**20, 2**22
 
 
 def align_crops(
+    *,
     bits: Tensor,
     starts: Tensor,
     origins: Tensor,
@@ -46,9 +47,15 @@ def align_crops(
         crop = _unpack(bits, starts[mask], sizes[mask], down, across).to(boxes.dtype)
         grids = [
             _weights(
-                *(boxes[chosen, axis], cells[chosen, axis], points[chosen, axis]),
-                *(origins[mask, axis], sizes[mask, axis], limits[chosen, axis]),
-                *(count, most_points, length),
+                low=boxes[chosen, axis],
+                side=cells[chosen, axis],
+                points=points[chosen, axis],
+                first=origins[mask, axis],
+                count=sizes[mask, axis],
+                limit=limits[chosen, axis],
+                cells=count,
+                most_points=most_points,
+                length=length,
             ).to(boxes.dtype)
             for axis, (count, most_points, length) in enumerate(
                 ((width, points_x, across), (height, points_y, down))
@@ -90,6 +97,7 @@ def _unpack(bits: Tensor, starts: Tensor, sizes: Tensor, height: int, width: int
 
 
 def _weights(
+    *,
     low: Tensor,
     side: Tensor,
     points: Tensor,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 
 def sample_crops(
+    *,
     bits: Tensor,
     starts: Tensor,
     origins: Tensor,

@@ -19,13 +19,13 @@ def paste_pixel_centre(prob: Tensor, box: Tensor, size: tuple[int, int]) -> tupl
     box has none.
     """
     x1, y1, x2, y2 = box.tolist()
-    columns, weight_x = _pixel_weights(x1, x2, prob.shape[1], size[1], prob)
-    rows, weight_y = _pixel_weights(y1, y2, prob.shape[0], size[0], prob)
+    columns, weight_x = _pixel_weights(x1, x2, cells=prob.shape[1], limit=size[1], like=prob)
+    rows, weight_y = _pixel_weights(y1, y2, cells=prob.shape[0], limit=size[0], like=prob)
     return weight_y @ prob @ weight_x.T >= 0.5, columns, rows
 
 
 def _pixel_weights(
-    low: float, high: float, cells: int, limit: int, like: Tensor
+    low: float, high: float, *, cells: int, limit: int, like: Tensor
 ) -> tuple[int, Tensor]:
     """Return the first pixel whose centre is in [low, high], and (pixels, M) weights of cells."""
     first = min(max(int(-(-(low - 0.5) // 1)), 0), limit)

@@ -9,6 +9,7 @@ from pet.ops.cpu.roi_align import roi_align_by_rows
 def roi_align(
     feature: Tensor,
     rois: Tensor,
+    *,
     resolution: tuple[int, int],
     scale: float,
     sampling_ratio: int,

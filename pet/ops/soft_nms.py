@@ -9,7 +9,7 @@ from torch import Tensor
 from pet.ops.boxes import box_iou
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SoftNMSRule:
     """How a box's score falls for the better boxes of its group that it overlaps."""
 

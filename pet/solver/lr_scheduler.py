@@ -1,7 +1,7 @@
 """Learning-rate schedules that count updates of the weights, not epochs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from torch.optim import Optimizer
@@ -15,6 +15,7 @@ class Schedule:
 
     base_lr: float
     max_iter: int
+    _: KW_ONLY
     policy: str = "STEP"  # "STEP", "COSINE" or "POLY"
     steps: tuple[int, ...] = ()  # STEP: updates after which the rate falls, rising
     gamma: float = 0.1  # STEP: factor of each fall

@@ -46,6 +46,7 @@ def make_optimizer(
 
 def parameter_groups(
     model: nn.Module,
+    *,
     weight_decay: float,
     weight_decay_bias: float,
     weight_decay_norm: float,

@@ -96,8 +96,12 @@ class BitMask:
     def resize(self, ratio_x: float, ratio_y: float) -> "BitMask":
         """Return the mask of the image stretched by the two ratios, by nearest pixel centre."""
         height, width = round(self.size[0] * ratio_y), round(self.size[1] * ratio_x)
-        rows, y = _nearest(self.pixels.y, self.pixels.bits.shape[0], ratio_y, height)
-        columns, x = _nearest(self.pixels.x, self.pixels.bits.shape[1], ratio_x, width)
+        rows, y = _nearest(
+            start=self.pixels.y, count=self.pixels.bits.shape[0], ratio=ratio_y, limit=height
+        )
+        columns, x = _nearest(
+            start=self.pixels.x, count=self.pixels.bits.shape[1], ratio=ratio_x, limit=width
+        )
         bits = self.pixels.bits.T[np.ix_(columns, rows)].T
         return BitMask(Crop(bits, x, y), (height, width))
 
@@ -137,7 +141,7 @@ def _run_lengths(text: str | bytes) -> list[int]:
     return runs
 
 
-def _nearest(start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:
+def _nearest(*, start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:
     """Return the source offset of each output pixel that falls on the crop, and the first one."""
     first = max(int(np.ceil(start * ratio - 0.5)), 0)
     centres = np.arange(first, min(int(np.ceil((start + count) * ratio - 0.5)), limit)) + 0.5
@@ -169,10 +173,10 @@ class MaskCrops:
         bits = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
         origins = np.array([(crop.x, crop.y) for crop in crops], np.int64).reshape(-1, 2)
         return MaskCrops(
-            torch.from_numpy(np.ascontiguousarray(bits, np.uint8)),
-            torch.from_numpy(ends - shapes.prod(axis=1)),
-            torch.from_numpy(origins),
-            torch.from_numpy(shapes[:, ::-1].copy()),
+            bits=torch.from_numpy(np.ascontiguousarray(bits, np.uint8)),
+            starts=torch.from_numpy(ends - shapes.prod(axis=1)),
+            origins=torch.from_numpy(origins),
+            sizes=torch.from_numpy(shapes[:, ::-1].copy()),
         )
 
     @staticmethod
@@ -182,10 +186,10 @@ class MaskCrops:
         ends = np.cumsum(lengths).tolist()
         starts = [p.starts + (e - n) for p, e, n in zip(packs, ends, lengths, strict=True)]
         return MaskCrops(
-            torch.cat([pack.bits for pack in packs]),
-            torch.cat(starts),
-            torch.cat([pack.origins for pack in packs]),
-            torch.cat([pack.sizes for pack in packs]),
+            bits=torch.cat([pack.bits for pack in packs]),
+            starts=torch.cat(starts),
+            origins=torch.cat([pack.origins for pack in packs]),
+            sizes=torch.cat([pack.sizes for pack in packs]),
         )
 
     def __len__(self) -> int:

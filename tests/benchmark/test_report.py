@@ -8,7 +8,15 @@ SECONDS = {"torchvision": [4.0, 8.0], "Pet": [2.0, 2.0]}
 
 def a_report() -> Report:
     rows = make_rows(SECONDS, 2, ["torchvision"], {"Pet": 1_500_000})
-    return Report("a title", "image", 2, "python 3\ntorch 2", "python x.py", ["all agree"], rows)
+    return Report(
+        title="a title",
+        unit="image",
+        rounds=2,
+        environment="python 3\ntorch 2",
+        command="python x.py",
+        agreement=["all agree"],
+        rows=rows,
+    )
 
 
 def test_seconds_are_for_a_unit_and_ratios_for_a_round():

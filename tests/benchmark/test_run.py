@@ -109,7 +109,7 @@ def test_sides_with_unequal_work_are_not_timed(opts, monkeypatch):
 
 def test_both_sides_sample_as_the_config_says(opts):
     sampling = ("FAST_RCNN.BATCH_SIZE_PER_IMAGE", "64", "RPN.POSITIVE_FRACTION", "0.25")
-    setting = Setting(CFG, (*opts, *sampling), 2, 1, 0, is_train=True)
+    setting = Setting(CFG, (*opts, *sampling), images=2, batch_size=1, workers=0, is_train=True)
     peer = setting.peer()
     assert peer.roi_heads.fg_bg_sampler.batch_size_per_image == 64
     assert peer.rpn.fg_bg_sampler.positive_fraction == 0.25

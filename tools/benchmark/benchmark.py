@@ -37,7 +37,14 @@ def main() -> None:
         return
     is_train = args.work != "infer"
     opts = parse_opts(args.opts)
-    setting = Setting(args.cfg, opts, args.images, args.batch_size, args.workers, is_train)
+    setting = Setting(
+        args.cfg,
+        opts,
+        images=args.images,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        is_train=is_train,
+    )
     plan = Plan(args.rounds, not args.no_memory, shlex.join(["python", *sys.argv]))
     report = _run(args, setting, plan)
     print("\n".join(format_report(report)))

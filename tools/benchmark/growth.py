@@ -34,10 +34,19 @@ class Load:
         """Return the benchmark of it, with data drawn into ``folder``."""
         size = (self.size, self.size * 5 // 4)
         images = 2 * self.batch
-        data = write_crowded_images(folder, images, size, self.boxes, self.classes)
+        data = write_crowded_images(
+            folder, images=images, size=size, boxes=self.boxes, classes=self.classes
+        )
         side = ("TRAIN.SCALES", f"({self.size},)", "TRAIN.MAX_SIZE", str(2 * self.size))
         given = (*opts, *data, *side)
-        return Setting(cfg_file, given, images, self.batch, self.workers, is_train=True)
+        return Setting(
+            cfg_file,
+            given,
+            images=images,
+            batch_size=self.batch,
+            workers=self.workers,
+            is_train=True,
+        )
 
 
 #: What grows, and through which values.

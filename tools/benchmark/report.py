@@ -20,7 +20,7 @@ class Row:
     memory: int | None = None  # bytes at the peak, or None where it was not measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A whole benchmark."""
 

@@ -53,7 +53,15 @@ def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report
     agreement.append(_counts(makers))
     title = f"testing {setting.name}, from image file to COCO's records"
     return _run(
-        Report(title, "image", plan.rounds, describe_env(), plan.command, agreement, ()),
+        Report(
+            title=title,
+            unit="image",
+            rounds=plan.rounds,
+            environment=describe_env(),
+            command=plan.command,
+            agreement=agreement,
+            rows=(),
+        ),
         setting.device(),
         makers,
         len(setting.dataset()),
@@ -96,7 +104,15 @@ def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: in
     title = f"training {setting.name}, from image files to updated weights"
     unit = f"step of {setting.batch_size} images"
     return _run(
-        Report(title, unit, plan.rounds, describe_env(), plan.command, agreement, ()),
+        Report(
+            title=title,
+            unit=unit,
+            rounds=plan.rounds,
+            environment=describe_env(),
+            command=plan.command,
+            agreement=agreement,
+            rows=(),
+        ),
         device,
         makers,
         steps,
@@ -112,7 +128,15 @@ def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
         "Pet": (loader.our_side, setting, batches),
     }
     title = f"loading training data of {setting.name}"
-    report = Report(title, "image", plan.rounds, describe_env(), plan.command, (), ())
+    report = Report(
+        title=title,
+        unit="image",
+        rounds=plan.rounds,
+        environment=describe_env(),
+        command=plan.command,
+        agreement=(),
+        rows=(),
+    )
     # Loading keeps to the CPU wherever the model is.
     return _run(report, torch.device("cpu"), makers, batches * setting.batch_size, plan)
 

@@ -23,7 +23,7 @@ from pet.structures import Detections, Targets
 BoxWeights = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectionRule:
     """Which scored boxes become detections."""
 
@@ -198,10 +198,10 @@ def build_fast_rcnn(
         head,
         BoxPredictor(head.dim_out, num_classes, cfg.MODEL.CLS_AGNOSTIC_BBOX_REG),
         RoISamplingRule(
-            fast.FG_IOU_THRESHOLD,
-            fast.BG_IOU_THRESHOLD,
-            fast.BATCH_SIZE_PER_IMAGE,
-            fast.POSITIVE_FRACTION,
+            fg_iou=fast.FG_IOU_THRESHOLD,
+            bg_iou=fast.BG_IOU_THRESHOLD,
+            batch_size=fast.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=fast.POSITIVE_FRACTION,
         ),
         build_detection_rule(cfg),
         tuple(fast.BBOX_REG_WEIGHTS),
@@ -213,15 +213,17 @@ def build_detection_rule(cfg: CfgNode = cfg) -> DetectionRule:
     """Return the rule by which scored boxes become detections."""
     fast = cfg.FAST_RCNN
     return DetectionRule(
-        fast.SCORE_THRESH,
-        fast.NMS,
-        fast.DETECTIONS_PER_IMG,
-        fast.MIN_SIZE,
-        build_soft_nms_rule(cfg),
+        score_thresh=fast.SCORE_THRESH,
+        nms_thresh=fast.NMS,
+        max_per_image=fast.DETECTIONS_PER_IMG,
+        min_size=fast.MIN_SIZE,
+        soft_nms=build_soft_nms_rule(cfg),
     )
 
 
 def build_soft_nms_rule(cfg: CfgNode = cfg) -> SoftNMSRule | None:
     """Return the rule of soft-NMS, or None where ``TEST.SOFT_NMS`` is off."""
     soft = cfg.TEST.SOFT_NMS
-    return SoftNMSRule(soft.METHOD, soft.SIGMA, soft.SCORE_THRESH) if soft.ENABLED else None
+    if not soft.ENABLED:
+        return None
+    return SoftNMSRule(method=soft.METHOD, sigma=soft.SIGMA, score_thresh=soft.SCORE_THRESH)

@@ -36,7 +36,9 @@ def roi_align_by_rows(
     images = rois[:, 0].long()
     if sampling_ratio > 0 or not len(rois):
         grid = (max(sampling_ratio, 1), max(sampling_ratio, 1))
-        return _align(feature, images, corners, sides, resolution, grid)
+        return _align(
+            feature, images=images, corners=corners, sides=sides, resolution=resolution, points=grid
+        )
 
     # As many points as a cell has pixels: RoIs of equal numbers go together.
     cells = sides.new_tensor((resolution[1], resolution[0]))
@@ -47,7 +49,14 @@ def roi_align_by_rows(
     order = torch.argsort(member, stable=True)
     together = order.split(torch.bincount(member).tolist())
     parts = [
-        _align(feature, images[some], corners[some], sides[some], resolution, (down, across))
+        _align(
+            feature,
+            images=images[some],
+            corners=corners[some],
+            sides=sides[some],
+            resolution=resolution,
+            points=(down, across),
+        )
         for some, (across, down) in zip(together, points.tolist(), strict=True)
     ]
     return torch.cat(parts)[torch.argsort(order)]
@@ -55,6 +64,7 @@ def roi_align_by_rows(
 
 def _align(
     feature: Tensor,
+    *,
     images: Tensor,
     corners: Tensor,
     sides: Tensor,
