@@ -168,13 +168,13 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast
 
 def rules_by_place(tree: ast.Module) -> list[str]:
     """Return the dataclasses named ``*Rule`` whose values may be given by their place."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Rule"):
-            made_by = [ast.unparse(decorator) for decorator in node.decorator_list]
-            if not any("dataclass(" in text and "kw_only=True" in text for text in made_by):
-                found.append(node.name)
-    return found
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Rule")
+        for decorator in map(ast.unparse, node.decorator_list)
+        if "dataclass" in decorator and "kw_only=True" not in decorator
+    ]
 
 
 def is_unsafe(call: ast.Call) -> bool:
