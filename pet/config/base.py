@@ -72,7 +72,7 @@ def _add_data_keys(node: Section) -> None:
         tuple_of(length=3),
         says="and INPUT.PIXEL_STD need three numbers each",
     )
-    # Standard deviation of each channel, likewise.
+    # Standard deviation of each channel, as INPUT.PIXEL_MEAN.
     node.INPUT.PIXEL_STD = Key((58.395, 57.12, 57.375), tuple_of(more_than(0), length=3))
     # How images are resized: "opencv" (by area when they shrink, else bilinear), "pil" (Pillow's
     # antialiased bilinear; Detectron2) or "float" (bilinear, neither antialiased nor rounded to
@@ -205,7 +205,7 @@ def _add_test_keys(node: Section) -> None:
     node.TEST.BBOX_AUG.H_FLIP = True
     # Lengths of the shorter side of the further views, in pixels.
     node.TEST.BBOX_AUG.SCALES = Key((400, 600, 1000, 1200), tuple_of(more_than(0)))
-    # Their longest allowed side, in pixels.
+    # Longest allowed side of these views, in pixels.
     node.TEST.BBOX_AUG.MAX_SIZE = Key(2000, at_least(1))
 
     node.TEST.MASK_AUG = Section()

@@ -84,7 +84,7 @@ def add_rcnn_cfg(node: Section) -> None:
     node.FPN.P6_FROM = Key("res5", one_of("res5", "P5"))
     # Channels of every pyramid level.
     node.FPN.DIM = Key(256, at_least(1))
-    # Norm behind each of its convolutions: "none", or as MODEL.BATCH_NORM.
+    # Norm behind each convolution of the pyramid: "none", or as MODEL.BATCH_NORM.
     node.FPN.NORM = Key("none", one_of("none", *_NORMS))
     # An RoI of area a is pooled from level floor(4 + log2(sqrt(a) / 224 + ROI_RATIO_EPS) +
     # ROI_LEVEL_EPS), equation 1 of the paper. Source: Detectron2 adds 1e-8 to the ratio.
@@ -125,24 +125,24 @@ def _add_rpn_keys(node: Section) -> None:
     node.RPN.NUM_CONVS = Key(1, at_least(1))
     # Best-scored boxes of each level and image that enter NMS, in training.
     node.RPN.PRE_NMS_TOP_N_TRAIN = Key(2000, at_least(1))
-    # The same in testing.
+    # As RPN.PRE_NMS_TOP_N_TRAIN, in testing.
     node.RPN.PRE_NMS_TOP_N_TEST = Key(1000, at_least(1))
     # Proposals of an image, over all levels, after NMS, in training.
     node.RPN.POST_NMS_TOP_N_TRAIN = Key(1000, at_least(1))
-    # The same in testing.
+    # As RPN.POST_NMS_TOP_N_TRAIN, in testing.
     node.RPN.POST_NMS_TOP_N_TEST = Key(1000, at_least(1))
     # IoU above which NMS drops the lower-scored of two boxes of a level.
     node.RPN.NMS_THRESH = Key(0.7, within(0, 1))
     # Proposals narrower or lower than this are dropped, in pixels of the network input; empty
     # ones always are.
     node.RPN.MIN_SIZE = Key(0.0, at_least(0))
-    # An anchor is foreground from this IoU with a ground-truth box on, ...
+    # An anchor is foreground from this IoU with a ground-truth box on.
     node.RPN.FG_IOU_THRESHOLD = Key(0.7, within(0, 1))
-    # ... background below this one, and ignored between the two.
+    # An anchor is background below this IoU, and ignored between the two.
     node.RPN.BG_IOU_THRESHOLD = Key(0.3, within(0, 1))
     # Anchors of an image that the loss sees.
     node.RPN.BATCH_SIZE_PER_IMAGE = Key(256, at_least(1))
-    # Largest fraction of foreground among them.
+    # Largest fraction of foreground among the anchors that the loss sees.
     node.RPN.POSITIVE_FRACTION = Key(0.5, within(0, 1))
     # Where the smooth L1 of the box loss turns linear, in units of the encoded deltas; 0 is L1.
     node.RPN.SMOOTH_L1_BETA = Key(0.0, at_least(0))
@@ -157,26 +157,26 @@ def _add_fast_rcnn_keys(node: Section) -> None:
     # stack of 3x3 convolutions and one fully connected layer; Wu and He 2018) or "roi_res5_head"
     # (res5 of a ResNet on RoIs of res4, which needs BACKBONE.OUT_STAGE 4; "C4" models).
     node.FAST_RCNN.ROI_BOX_HEAD = "roi_2mlp_head"
-    # Width of its fully connected layers.
+    # Width of the fully connected layers of the box head.
     node.FAST_RCNN.MLP_HEAD_DIM = Key(1024, at_least(1))
     # Number of the convolutions of roi_xconv1fc_head.
     node.FAST_RCNN.NUM_STACKED_CONVS = Key(4, at_least(0))
-    # Their channels.
+    # Channels of the convolutions of roi_xconv1fc_head.
     node.FAST_RCNN.CONV_HEAD_DIM = Key(256, at_least(1))
-    # Norm behind each of these convolutions: "none", or as MODEL.BATCH_NORM.
+    # Norm behind each convolution of roi_xconv1fc_head: "none", or as MODEL.BATCH_NORM.
     node.FAST_RCNN.NORM = Key("none", one_of("none", *_NORMS))
     # How an RoI becomes a fixed grid: "ROIAlign" (He et al. 2017) or "ROIPool" (Girshick 2015).
     node.FAST_RCNN.ROI_XFORM_METHOD = Key("ROIAlign", one_of("ROIAlign", "ROIPool"))
     # Whether ROIAlign takes the centre of a pixel half a pixel from its corner (Detectron2's
     # ROIAlignV2), and not for its corner, as the first ROIAlign did (torchvision's models).
     node.FAST_RCNN.ROI_XFORM_ALIGNED = True
-    # Height and width of that grid, in cells.
+    # Height and width of the pooled grid, in cells.
     node.FAST_RCNN.ROI_XFORM_RESOLUTION = _grid((7, 7))
     # Sampling points of ROIAlign along each side of a cell; 0 takes as many as the cell has pixels.
     node.FAST_RCNN.ROI_XFORM_SAMPLING_RATIO = Key(2, at_least(0))
-    # A proposal is foreground from this IoU with a ground-truth box on, ...
+    # A proposal is foreground from this IoU with a ground-truth box on.
     node.FAST_RCNN.FG_IOU_THRESHOLD = Key(0.5, within(0, 1))
-    # ... background below this one, and ignored between the two.
+    # A proposal is background below this IoU, and ignored between the two.
     node.FAST_RCNN.BG_IOU_THRESHOLD = Key(0.5, within(0, 1))
     # Weights of the encoded (dx, dy, dw, dh). Source: Fast R-CNN's target standard deviations.
     node.FAST_RCNN.BBOX_REG_WEIGHTS = Key(
@@ -184,7 +184,7 @@ def _add_fast_rcnn_keys(node: Section) -> None:
     )
     # Proposals of an image that the loss sees.
     node.FAST_RCNN.BATCH_SIZE_PER_IMAGE = Key(512, at_least(1))
-    # Largest fraction of foreground among them.
+    # Largest fraction of foreground among the proposals that the loss sees.
     node.FAST_RCNN.POSITIVE_FRACTION = Key(0.25, within(0, 1))
     # Detections need a score above this, in [0, 1].
     node.FAST_RCNN.SCORE_THRESH = Key(0.05, within(0, 1))
@@ -203,14 +203,14 @@ def _add_mask_rcnn_keys(node: Section) -> None:
     node.MRCNN = Section()
     # Registered mask head; "roi_convx_head" (a stack of 3x3 convolutions) is the only one.
     node.MRCNN.ROI_MASK_HEAD = "roi_convx_head"
-    # Number of those convolutions. Source: Mask R-CNN, figure 4.
+    # Number of the convolutions of the mask head. Source: Mask R-CNN, figure 4.
     node.MRCNN.NUM_CONVS = Key(4, at_least(0))
-    # Their channels, and those of the deconvolution behind them.
+    # Channels of these convolutions, and of the deconvolution behind them.
     node.MRCNN.CONV_DIM = Key(256, at_least(1))
     # Whether the branch stands on res5 of the box head "roi_res5_head", and pools no RoIs of its
     # own: MRCNN.ROI_XFORM_* are not used then. Detectron's C4 models do, with NUM_CONVS 0.
     node.MRCNN.SHARE_RES5 = False
-    # Norm behind each of these convolutions: "none", or as MODEL.BATCH_NORM.
+    # Norm behind each convolution of the mask head: "none", or as MODEL.BATCH_NORM.
     node.MRCNN.NORM = Key("none", one_of("none", *_NORMS))
     # As FAST_RCNN.ROI_XFORM_METHOD.
     node.MRCNN.ROI_XFORM_METHOD = Key("ROIAlign", one_of("ROIAlign", "ROIPool"))
@@ -245,11 +245,11 @@ def _add_keypoint_rcnn_keys(node: Section) -> None:
     node.KRCNN.MIN_KEYPOINTS_PER_IMAGE = Key(0, at_least(0))
     # Registered keypoint head; "roi_convx_head" (a stack of 3x3 convolutions) is the only one.
     node.KRCNN.ROI_KEYPOINT_HEAD = "roi_convx_head"
-    # Number of those convolutions. Source: Mask R-CNN, section 5.
+    # Number of the convolutions of the keypoint head. Source: Mask R-CNN, section 5.
     node.KRCNN.NUM_CONVS = Key(8, at_least(0))
-    # Their channels.
+    # Channels of the convolutions of the keypoint head.
     node.KRCNN.CONV_DIM = Key(512, at_least(1))
-    # As MRCNN.NORM.
+    # Norm behind each convolution of the keypoint head: "none", or as MODEL.BATCH_NORM.
     node.KRCNN.NORM = Key("none", one_of("none", *_NORMS))
     # As FAST_RCNN.ROI_XFORM_METHOD.
     node.KRCNN.ROI_XFORM_METHOD = Key("ROIAlign", one_of("ROIAlign", "ROIPool"))

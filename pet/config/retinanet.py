@@ -10,7 +10,7 @@ def add_retinanet_keys(node: Section) -> None:
     node.RETINANET = Section()
     # 3x3 convolutions ahead of the class predictor, and as many ahead of the box predictor.
     node.RETINANET.NUM_CONVS = Key(4, at_least(0))
-    # Norm behind each of them: "none" or "gn".
+    # Norm behind each of these convolutions: "none" or "gn".
     node.RETINANET.NORM = Key("none", one_of("none", "gn"))
     # Score of all classes of all anchors at the start, in (0, 1). Source: section 4.1 of the paper.
     node.RETINANET.PRIOR_PROB = Key(0.01, within(0, 1, "()"))
@@ -33,9 +33,9 @@ def add_retinanet_keys(node: Section) -> None:
     node.RETINANET.ANCHOR_ROUNDED = False
     # As RPN.ANCHOR_STEP_FROM_SIZE.
     node.RETINANET.ANCHOR_STEP_FROM_SIZE = False
-    # An anchor is foreground from this IoU with a ground-truth box on, ...
+    # An anchor is foreground from this IoU with a ground-truth box on.
     node.RETINANET.FG_IOU_THRESHOLD = Key(0.5, within(0, 1))
-    # ... background below this one, and ignored between the two.
+    # An anchor is background below this IoU, and ignored between the two.
     node.RETINANET.BG_IOU_THRESHOLD = Key(0.4, within(0, 1))
     # Weight of the foreground in the focal loss, in [0, 1]; the background has the rest.
     node.RETINANET.FOCAL_ALPHA = Key(0.25, within(0, 1))
