@@ -133,7 +133,13 @@ def test_a_text_in_a_file_stays_as_it_is_written(fresh_cfg, tmp_path, text):
 def test_a_text_comes_back_from_a_dump(fresh_cfg, tmp_path, text):
     fresh_cfg.CKPT, fresh_cfg.TRAIN.DATASETS = text, (text, text)
     fresh_cfg.DATASETS[text] = CfgNode(
-        {"TYPE": text, "IMAGES": text, "ANNOTATIONS": text, "MAX_IMAGES": 0}
+        {
+            "TYPE": text,
+            "IMAGES": text,
+            "ANNOTATIONS": text,
+            "CLASSES": (text, text),
+            "MAX_IMAGES": 0,
+        }
     )
     again = default_cfg()
     merge_cfg_from_file(write(tmp_path, fresh_cfg.dump()), again)
