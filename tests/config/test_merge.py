@@ -301,9 +301,16 @@ def test_a_missing_file_is_named(fresh_cfg, tmp_path):
 
 def test_a_data_set_is_named_in_a_file(fresh_cfg, tmp_path):
     text = "DATASETS:\n  cats:\n    IMAGES: /cats\n    ANNOTATIONS: /cats.json\n    MAX_IMAGES: 8\n"
+    text += "    CLASSES: [tabby, 12, on]\n"
     merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
     assert fresh_cfg.DATASETS == {
-        "cats": {"TYPE": "coco", "IMAGES": "/cats", "ANNOTATIONS": "/cats.json", "MAX_IMAGES": 8}
+        "cats": {
+            "TYPE": "coco",
+            "IMAGES": "/cats",
+            "ANNOTATIONS": "/cats.json",
+            "CLASSES": ("tabby", "12", "on"),
+            "MAX_IMAGES": 8,
+        }
     }
 
 
