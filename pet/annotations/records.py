@@ -17,6 +17,15 @@ from pet.annotations.values import Otherwise, flag, short
 #: An image, a category or an object: COCO's keys and values.
 Record = Mapping[str, Any]
 
+#: Section -> the keys that are read of its entries.
+_KEYS = {
+    "images": ("id", "file_name", "height", "width"),
+    "categories": ("id", "name", "keypoints", "skeleton"),
+    "annotations": (
+        *("id", "image_id", "category_id", "bbox", "segmentation", "keypoints"),
+        *("area", "iscrowd", "ignore"),
+    ),
+}
 _PLAIN = {int, float, bool, str, type(None)}
 
 
@@ -40,17 +49,17 @@ def annotations_from_records(
 
     An object with "ignore" true, such as a difficult one of Pascal VOC, counts as a crowd: it is
     not trained on, and what is found inside its box counts neither way. Arrays, tensors, tuples and
-    numbers of NumPy do in place of lists and numbers. ``objects`` None says that nothing is
-    annotated, so that nothing can be scored. Raises ValueError, naming ``name``, the record and
-    what is wrong, as ``read_annotations`` does.
+    numbers of NumPy do in place of lists and numbers; other keys are passed over. ``objects`` None
+    says that nothing is annotated, so that nothing can be scored. Raises ValueError, naming
+    ``name``, the record and what is wrong, as ``read_annotations`` does.
     """
     source = Path(name)
     sections = {
-        "images": [_plain(record) for record in images],
-        "categories": [_plain(record) for record in categories],
+        "images": _entries(source, "images", images),
+        "categories": _entries(source, "categories", categories),
     }
     if objects is not None:
-        entries = [_plain(record) for record in objects]
+        entries = _entries(source, "annotations", objects)
         for place, entry in enumerate(entries):
             _ignore(source, place, entry)
         _number(entries)
@@ -60,10 +69,27 @@ def annotations_from_records(
     return Annotations(source, Columns.from_memory(memory))
 
 
+def _entries(source: Path, section: str, records: Iterable[Record]) -> list[Any]:
+    """Return ``records`` as entries of a file, which they stay apart from."""
+    entries = []
+    for place, record in enumerate(records):
+        try:
+            entries.append(_entry(record, _KEYS[section]))
+        except TypeError as error:
+            raise ValueError(f"{source}: {section}, entry {place}: {error}") from None
+    return entries
+
+
+def _entry(record: Record, keys: Iterable[str]) -> Any:
+    if not isinstance(record, Mapping):
+        return record  # the check of all entries names it
+    return {key: _plain(record[key]) for key in keys if key in record}
+
+
 def _ignore(source: Path, place: int, entry: Any) -> None:
     """Make a crowd of ``entry`` where it is to be ignored."""
-    if not isinstance(entry, dict):
-        return  # the check of all entries names it
+    if not isinstance(entry, dict) or "ignore" not in entry:
+        return
     ignored = flag(entry.get("ignore"), Otherwise())
     if ignored is None:
         where = f"entry {place}" if entry.get("id") is None else f"id {short(entry['id'])}"
@@ -81,7 +107,10 @@ def _number(entries: list[Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` as JSON would give it: dicts, lists, texts and numbers."""
+    """Return ``value`` as JSON would give it: dicts, lists, texts and numbers.
+
+    Raises TypeError where it is nothing of that kind.
+    """
     if type(value) in _PLAIN:
         return value
     if isinstance(value, list | tuple):
@@ -92,6 +121,11 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic | torch.Tensor):
         return value.tolist()
+    if isinstance(value, int):  # of an enumeration
+        return int(value)
     if isinstance(value, bytes):  # the counts of an RLE, as pycocotools has them
         return value.decode("utf-8", "replace")
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    kind = type(value).__name__
+    raise TypeError(f"{short(value)} is a {kind}, and no number, text, list or mapping")

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_arrays_tuples_and_bytes_do(tmp_path):
     content = sound_content()
     wanted = plain(as_file(tmp_path, content))
     for entry in content["images"]:
+        entry["unknown"] = object()
         entry |= {"id": np.int64(entry["id"]), "file_name": Path(entry["file_name"])}
     for number, entry in enumerate(content["annotations"]):
         # Whole numbers would be counted as written otherwise if they came as floats.
@@ -58,6 +60,7 @@ def test_objects_are_numbered_where_none_has_an_id():
     entries = [annotation(n, 1) for n in (5, 6)]
     for entry in entries:
         del entry["id"]
+    entries[0]["category_id"] = IntEnum("Animal", {"CAT": 3}).CAT
     table = annotations_from_records("mine", [image(1)], CATEGORIES, iter(entries))
     assert table.ids.tolist() == [1, 2] and table.read_otherwise == {}
     mixed = [*entries, annotation(1, 1)]
@@ -90,6 +93,7 @@ def test_nothing_and_no_list_of_objects():
         ([image(1)], [annotation(5, 2)], "mine: image_id not among its images: annotation 5 has 2"),
         ([image(1)], [annotation(5, 1, category_id=4)], "mine: category_id not among its categ"),
         ([image(1)], [annotation(5, 1, ignore=2)], "mine: annotations, id 5: 'ignore' is 2, not 0"),
+        ([{**image(1), "id": {1}}], [], r"mine: images, entry 0: \{1\} is a set, and no number"),
         ([image(1)], [{"ignore": "no"}], "mine: annotations, entry 0: 'ignore' is 'no', not 0 or"),
     ],
 )
