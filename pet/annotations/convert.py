@@ -48,6 +48,14 @@ def convert(file: Path, output: Output, source: Mapping[str, Any]) -> None:
     _Conversion(file, output).as_a_whole(source)
 
 
+def convert_sections(name: Path, sections: Mapping[str, list[Any]], output: Output) -> None:
+    """Check ``sections``, lists of entries as a file has them, and write their columns.
+
+    ``name`` stands for the file in messages. Raises ValueError as ``read_annotations``.
+    """
+    _Conversion(name, output).of_sections(dict(sections), {})
+
+
 class _Conversion:
     """One file on its way."""
 
@@ -77,7 +85,10 @@ class _Conversion:
 
     def as_a_whole(self, source: Mapping[str, Any]) -> None:
         """Convert the file with all of it in memory."""
-        sections = self._load()
+        self.of_sections(self._load(), source)
+
+    def of_sections(self, sections: dict[str, Any], source: Mapping[str, Any]) -> None:
+        """Convert what is in memory; ``sections`` is used up."""
         entries = sections.get("annotations", [])
         for start in range(0, len(entries), _ENTRIES):
             self._builder.add(entries[start : start + _ENTRIES])

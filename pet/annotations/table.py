@@ -5,8 +5,9 @@ G parts of masks (polygons).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,29 @@ MOST_PIXELS = 2**32 - 1
 
 @dataclass(frozen=True)
 class Annotations:
-    """Images, categories and annotations of a file, each of them checked.
+    """Images, categories and annotations of a file, or of records, each of them checked.
 
     What is wrong with an annotation is on record, see ``pet/annotations/flaws.py``; nothing is left
     out here.
     """
 
-    file: Path
+    file: Path  # of records, the name that they were given
     columns: Columns
+    added: tuple[tuple[int, str], ...] = ()  # id and name of categories beside those of the file
 
     def __getstate__(self) -> dict[str, Any]:
         # Without what is derived: another process derives its own.
-        return {"file": self.file, "columns": self.columns}
+        return {"file": self.file, "columns": self.columns, "added": self.added}
+
+    def with_classes(self, names: Sequence[str]) -> "Annotations":
+        """Return the same, with a category for each of ``names`` that has none, under a free id."""
+        known = {category["name"] for category in self.categories}
+        lacking = [name for name in names if name not in known]
+        if not lacking:
+            return self
+        taken = {category["id"] for category in self.categories}
+        free = (number for number in count(1) if number not in taken)
+        return replace(self, added=(*self.added, *zip(free, lacking, strict=False)))
 
     @property
     def has_annotations(self) -> bool:
@@ -50,7 +62,9 @@ class Annotations:
     @cached_property
     def categories(self) -> list[Entry]:
         """The categories in order of id: "id", "name", and "keypoints" and "skeleton" if any."""
-        return list(self.columns.facts["categories"])
+        found = [*self.columns.facts["categories"]]
+        found += [{"id": number, "name": name} for number, name in self.added]
+        return sorted(found, key=lambda category: category["id"])
 
     @cached_property
     def image_ids(self) -> np.ndarray:

@@ -14,8 +14,12 @@ DATASET_TEMPLATE = Section()
 DATASET_TEMPLATE.TYPE = "coco"
 # Folder of the images. A relative path is tried from the working directory, then under DATA_DIR.
 DATASET_TEMPLATE.IMAGES = ""
-# Annotation file, found like IMAGES.
+# Annotation file, or, for a type that takes one, the folder of them; found like IMAGES.
 DATASET_TEMPLATE.ANNOTATIONS = ""
+# Names of the classes, in order of the labels 1, 2 ... Data sets with equal CLASSES have equal
+# labels, even if one lacks some of the classes. A category of another name in the annotations is an
+# error. Empty: the classes and their order are those of the annotations.
+DATASET_TEMPLATE.CLASSES = ()
 # Use only the first so many images in order of image id; 0 uses all.
 DATASET_TEMPLATE.MAX_IMAGES = Key(0, at_least(0))
 
@@ -50,8 +54,8 @@ def base_cfg() -> Section:
 
 
 def _add_data_keys(node: Section) -> None:
-    # Data sets of your own: DATASETS.<name>.{TYPE,IMAGES,ANNOTATIONS,MAX_IMAGES}; see
-    # DATASET_TEMPLATE. The name can then be used in TRAIN.DATASETS and TEST.DATASETS.
+    # Data sets of your own: DATASETS.<name>.{TYPE,IMAGES,ANNOTATIONS,CLASSES,MAX_IMAGES};
+    # see DATASET_TEMPLATE. The name can then be used in TRAIN.DATASETS and TEST.DATASETS.
     node.DATASETS = Section(new_allowed=True)
 
     node.INPUT = Section()
@@ -158,6 +162,10 @@ def _add_train_keys(node: Section) -> None:
     node.TRAIN.REINIT_MISMATCHED = False
     # Names of the data sets trained on, joined.
     node.TRAIN.DATASETS = ()
+    # What is done to each training image before it is put into a batch, by name and in this order:
+    # "resize" (TRAIN.SCALES, TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), or what a
+    # file of yours registers.
+    node.TRAIN.TRANSFORMS = ("resize", "random_horizontal_flip")
     # Lengths of the shorter image side, in pixels; one is drawn for each image.
     node.TRAIN.SCALES = Key(
         (800,), tuple_of(at_least(1), empty=False), says="needs one or more positive sizes"

@@ -82,12 +82,7 @@ def evaluate_coco(
     table = annotations_of(truth, tuple(result_files))
     if not image_ids:
         raise ValueError(f"there are no images to evaluate in {table.file}")
-    known = {category["id"] for category in table.categories}
-    pairs = zip(class_names, category_ids, strict=True)
-    classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
-    foreign = sorted({c for _, c in classes} - known)
-    if foreign:
-        raise ValueError(f"{table.file} has no categories {foreign}; it has {sorted(known)}")
+    classes = scored_classes(table, class_names, category_ids)
     warn_of_many_objects(table, image_ids)
     metrics = {}
     for iou_type, path in result_files.items():
@@ -96,6 +91,22 @@ def evaluate_coco(
         metrics[iou_type] = _evaluate(coco, records, iou_type, classes, keypoint_sigmas)
         _logger.info("%s", format_metrics(iou_type, metrics[iou_type]))
     return metrics
+
+
+def scored_classes(
+    table: Annotations, class_names: Sequence[str], category_ids: Sequence[int]
+) -> list[tuple[str, int]]:
+    """Return name and category id of each class that is scored: all but those that are no class.
+
+    Raises ValueError where ``table`` lacks a category.
+    """
+    known = {category["id"] for category in table.categories}
+    pairs = zip(class_names, category_ids, strict=True)
+    classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
+    foreign = sorted({c for _, c in classes} - known)
+    if foreign:
+        raise ValueError(f"{table.file} has no categories {foreign}; it has {sorted(known)}")
+    return classes
 
 
 def warn_of_many_objects(table: Annotations, image_ids: Sequence[int]) -> None:
