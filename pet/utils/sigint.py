@@ -63,14 +63,14 @@ def can_catch_interrupts() -> bool:
     return in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def speaks_for_all() -> bool:
+def is_reporting_rank() -> bool:
     """Whether this process is rank 0 of its launcher, which reports for all processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     with suppress(OSError):  # stderr is closed
-        if speaks_for_all():
+        if is_reporting_rank():
             os.write(2, b"interrupted\n")
     # A shell stops its script or loop only if the command was killed by SIGINT, not if it exited
     # with a status.
