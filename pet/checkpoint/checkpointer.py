@@ -14,6 +14,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from pet import __version__
+from pet.checkpoint.parts import CheckpointParts, Stateful
 from pet.config import CfgNode, cfg
 from pet.solver.lr_scheduler import LearningRateScheduler
 from pet.structures import KeypointLayout
@@ -26,6 +27,8 @@ _logger = logging.getLogger(__name__)
 
 LATEST = "model_latest.pth"
 _ENTRIES = ("model", "optimizer", "optimizer_type", "scheduler", "iteration", "class_names")
+# What else a checkpoint of this or an earlier version holds.
+_FURTHER_ENTRIES = ("keypoints", "pet_version")
 
 
 class Checkpointer:
@@ -33,8 +36,9 @@ class Checkpointer:
 
     A checkpoint is a dict of ``model``, ``optimizer`` and ``scheduler`` (state dicts),
     ``optimizer_type``, ``iteration``, ``class_names`` (without the background), ``keypoints``
-    (``names`` and ``skeleton``, or None) and ``pet_version``: tensors and plain types only. Writes
-    are atomic: a failed write leaves earlier files unchanged. Only the main process writes.
+    (``names`` and ``skeleton``, or None), ``pet_version``, and the state of each part added with
+    ``add_part``: tensors and plain types only. Writes are atomic: a failed write leaves earlier
+    files unchanged. Only the main process writes.
     """
 
     def __init__(
@@ -50,6 +54,15 @@ class Checkpointer:
         self._snapshot_iters, self._max_iter = snapshot_iters, max_iter
         self._class_names = tuple(class_names)
         self._keypoints = keypoints
+        self._parts = CheckpointParts(frozenset((*_ENTRIES, *_FURTHER_ENTRIES)))
+
+    def add_part(self, name: str, part: Stateful) -> None:
+        """Save the state of ``part`` in checkpoints under ``name``, and restore it in ``resume``.
+
+        Raises ValueError if the name is taken, and TypeError if ``part`` has no state dict. If a
+        checkpoint does not have the part, ``resume`` warns and leaves the part unchanged.
+        """
+        self._parts.add(name, part)
 
     def is_due(self, iteration: int) -> bool:
         """Whether to write a checkpoint after update number ``iteration``, counted from 1."""
@@ -67,7 +80,8 @@ class Checkpointer:
     ) -> None:
         """Write ``model_{infix}{iteration}.pth`` and, if ``copy_latest``, ``model_latest.pth``.
 
-        Raises FloatingPointError if a weight is not finite, and OSError if writing fails.
+        Raises FloatingPointError if a weight is not finite, TypeError if the state of a further
+        part has unsupported types, and OSError if writing fails.
         """
         if not is_main_process():
             return
@@ -82,6 +96,7 @@ class Checkpointer:
             "class_names": list(self._class_names),
             "keypoints": asdict(self._keypoints) if self._keypoints else None,
             "pet_version": __version__,
+            **self._parts.state(),
         }
         path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
         write_torch_file(content, path)
@@ -95,9 +110,10 @@ class Checkpointer:
     ) -> bool:
         """Resume from ``model_latest.pth``; return False and change nothing if there is none.
 
-        Weights, the optimizer's state and the iteration come from the file. Learning rate, weight
-        decay and momentum come from the current config. Raises ValueError if the file is damaged or
-        of another model; nothing is changed then.
+        Weights, the optimizer's state, the iteration and the further parts come from the file.
+        Learning rate, weight decay and momentum come from the current config. Raises ValueError if
+        the file is damaged or of another model, and then changes nothing; also if a further part
+        rejects its state.
         """
         path = self._folder / LATEST
         if not path.is_file():
@@ -112,6 +128,7 @@ class Checkpointer:
         points = self._keypoints.names if self._keypoints else ()
         weights = _weights_of_same_model(bare, content, path, self._class_names, points)
         optimizer_state = _with_present_options(optimizer, content, path)
+        self._parts.load(content, path)  # ahead of the others, as it may be refused
         copy_into(bare, weights)
         optimizer.load_state_dict(optimizer_state)
         scheduler.load_state_dict(content["scheduler"])

@@ -93,6 +93,10 @@ class TrainingLogger:
         if self._bar is not None:
             self._bar.update()
 
+    def skip_time(self) -> None:
+        """Exclude the time since the end of the last iteration from the logged times."""
+        self._last_toc = self._clock()
+
     def update_stats(
         self,
         outputs: dict[str, Any],
