@@ -11,8 +11,8 @@ from torch import Tensor
 
 _logger = logging.getLogger(__name__)
 
-# Types that can be loaded with ``weights_only=True``. Subclasses cannot: numpy.float64 is a subclass
-# of float, and a named tuple one of tuple.
+# Types that can be loaded with ``weights_only=True``. Subclasses cannot, such as numpy.float64 (of
+# float) and named tuples.
 _MAPPINGS, _SEQUENCES = (dict, OrderedDict), (list, tuple, torch.Size)
 _PLAIN = (str, bytes, bool, int, float, complex, torch.dtype, type(None))
 
