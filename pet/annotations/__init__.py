@@ -1,4 +1,4 @@
-"""Ground truth: annotation files, read and checked once for training, testing and drawing."""
+"""Ground truth: annotation files read and checked once, for training, testing and looking."""
 
 from pet.annotations.reader import read_annotations
 from pet.annotations.table import Annotations

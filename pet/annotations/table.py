@@ -33,7 +33,7 @@ class Annotations:
     columns: Columns
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without cached properties, which another process computes itself.
+        # Without what is derived: another process derives its own.
         return {"file": self.file, "columns": self.columns}
 
     @property
@@ -48,7 +48,7 @@ class Annotations:
 
     @cached_property
     def categories(self) -> list[Entry]:
-        """The categories in order of id, with "id", "name" and, if any, "keypoints", "skeleton"."""
+        """The categories in order of id: "id", "name", and "keypoints" and "skeleton" if any."""
         return list(self.columns.facts["categories"])
 
     @cached_property
