@@ -63,7 +63,7 @@ def parameter_groups(
     if not any(members.values()):
         raise ValueError(
             "the model has no trainable parameter, so there is nothing to optimise; lower "
-            "BACKBONE.FREEZE_AT, or leave requires_grad on where it should learn"
+            "BACKBONE.FREEZE_AT, or set requires_grad of the parameters to train"
         )
     options = {
         "weight": {"weight_decay": weight_decay, "lr_factor": 1.0},

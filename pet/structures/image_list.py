@@ -53,9 +53,9 @@ class ImageList:
 class UnresizedImages(ImageList):
     """An ``ImageList`` whose images are resized at the first access to its ``tensor``.
 
-    They are resized on the device where they are then. So the loader transfers uint8 images of the
-    stored size, and the device makes the larger float images: for COCO at 800 they have nearly
-    three times as many pixels.
+    They are resized on their current device. So the loader transfers uint8 images of the stored
+    size, and the device makes the larger float images: for COCO at 800 they have nearly three times
+    as many pixels.
     """
 
     stored: tuple[Tensor, ...]  # N x (H_n, W_n, 3) uint8, BGR

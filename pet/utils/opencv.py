@@ -16,7 +16,7 @@ _DEBIAN_PACKAGES = {
 
 
 def explain_import_error(error: ImportError) -> str:
-    """Return a message that tells how to mend the ``error`` that ``import cv2`` raised."""
+    """Return a message with the remedy for the ``error`` that ``import cv2`` raised."""
     missing = re.search(r"(\S+\.so[.\d]*): cannot open shared object file", str(error))
     if missing is None:
         return f"OpenCV does not load ({error}); try: pip install opencv-python-headless"

@@ -10,7 +10,7 @@ Part = TypeVar("Part")
 
 
 class Registry(Generic[Part]):
-    """Names and their parts, for one config key."""
+    """A mapping from names to parts, for one config key."""
 
     def __init__(self, what: str, key: str) -> None:
         """``what``: the noun for a part in errors ("backbone"); ``key``: the config key."""

@@ -57,8 +57,8 @@ def describe_contradictions(source: str, differing: Iterable[tuple[str, Any, Any
     ]
     return "\n".join(
         [
-            f"the weights of {source} were trained with other values than the config's, so that "
-            "their results are not what was published:",
+            f"the weights of {source} were trained with other values than the config's, so the "
+            "results will differ from the published ones:",
             *lines,
             "  the YAMLs under cfgs/rcnn/torchvision/ and cfgs/rcnn/detectron2/ set these keys",
         ]

@@ -44,7 +44,7 @@ def _problem(head: bytes, size: int) -> str:
     if not head:
         return "it is empty: it was cut off, or never written"
     if head.startswith(b"version https://git-lfs"):
-        return "it stands for a file that Git LFS keeps elsewhere; git lfs pull brings that"
+        return "it is a pointer of Git LFS; fetch the file itself with git lfs pull"
     if head[8:9] == b"{" and 1 < int.from_bytes(head[:8], "little") <= size - 8:
         return (
             "it is a safetensors file; torch.save(safetensors.torch.load_file(path), "

@@ -112,7 +112,7 @@ def _check_fit(
         )
     if foreign := _parts_of_blocks(report):
         raise ValueError(
-            f"the blocks of the trunk lack what {path} ({key}, {name}) has in them: "
+            f"the blocks of the trunk lack weights that {path} ({key}, {name}) has in them: "
             f"{some_keys(foreign)}; give the MODEL.CONV_BODY that the weights are for"
         )
 
