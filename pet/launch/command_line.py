@@ -68,7 +68,7 @@ class ToolParser(argparse.ArgumentParser):
             key, equals, _ = word[2:].partition("=")
             self.error(
                 f"{key} is a config key and no option: write {key}{equals or ' '}VALUE, without "
-                "the dashes, after all options"
+                "the dashes, behind all options"
             )
         found, rest = super().parse_known_args(words, namespace)
         for name, value in vars(found).items():
