@@ -20,7 +20,7 @@ from pet.data.datasets.coco_keypoints import (
 )
 from pet.data.datasets.coco_report import describe_nothing, log_report
 from pet.data.image_file import ImageReader, shown_path
-from pet.data.picture_check import describe, look_at, resolve_names
+from pet.data.picture_check import describe, inspect_headers, resolve_names
 from pet.data.sample import Sample
 from pet.structures import BitMask, ImageInfo, KeypointLayout, Mask, PolygonMask
 
@@ -176,7 +176,7 @@ class CocoDataset:
                 len(changed),
             )
         paths = [str(self._folder / name) for name in found]
-        report = look_at(paths, self.sizes, self._reader)
+        report = inspect_headers(paths, self.sizes, self._reader)
         lines = describe(report, paths, self.image_ids, self._reader)
         if report.wrong_size or report.unreadable:
             raise ValueError(f"data set {self.name!r}: {'; '.join(lines)}")
