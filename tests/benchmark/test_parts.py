@@ -90,6 +90,20 @@ def test_what_a_part_has_started_ends_with_it(tmp_path):
     pytest.fail("the child is still there")
 
 
+def test_what_is_heavy_goes_once_it_is_read(tmp_path):
+    for name in ("run/a.pth", "run/log.txt", "data/x/y.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+
+    def read(folder: Path) -> Reading:
+        return Reading({"there": (folder / "data" / "x" / "y.jpg").is_file()})
+
+    heavy = part("a", "pass", read=read, discard=("data", "run/*.pth", "nowhere"))
+    assert run_part(heavy, tmp_path, ENV, 30.0).figures == {"there": True}
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.txt"]
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_part_has_its_own_environment_and_runs_in_the_repository(tmp_path):
     code = "import os, sys; print(os.environ['X'], os.path.isfile('setup.py')); sys.exit(1)"
     outcome = run_part(part("a", code, env={"X": "y"}), tmp_path, ENV, 30.0)

@@ -133,7 +133,9 @@ class Check:
             self._python("tools/rcnn/test_net.py", *options),
         )
         title = "train and test on drawn shapes"
-        return Part("quickstart", title, 100, commands, _read_quickstart, tuple(PET))
+        heavy = ("data", "run/*.pth")
+        needs = tuple(PET)
+        return Part("quickstart", title, 100, commands, _read_quickstart, needs, discard=heavy)
 
     def _compile(self) -> Part:
         images, batch = (2, 1) if self.tiny else (16, 4)

@@ -1,6 +1,7 @@
 """Which packages a machine lacks, and taking them from a folder of wheels. Needs Python alone."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -46,7 +47,7 @@ def advice(missing: Collection[str]) -> str:
     return (
         f"missing here: {', '.join(missing)}; install them: {sys.executable} -m pip install "
         f"{names}; or, without a network, give their wheels: --wheels FOLDER, which "
-        f"'pip download --no-deps --dest FOLDER {names}' fills elsewhere, for the same Python"
+        f"'pip download --dest FOLDER {names}' fills elsewhere, for the same Python"
     )
 
 
@@ -68,7 +69,10 @@ def install_wheels(wheels: Path, missing: Collection[str], target: Path) -> list
             *("--no-index", "--find-links", str(wheels), "--no-deps"),
             *("--target", str(target), package),
         ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Some images of containers pin versions, of which the folder may have others.
+        env = {**os.environ, "PIP_CONSTRAINT": ""}
+        result = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
         if result.returncode:
-            said.append(f"{package}: {(result.stderr or result.stdout).strip()}")
+            lines = (result.stderr or result.stdout).strip().splitlines()
+            said.append(f"{package}: {lines[0] if lines else f'status {result.returncode}'}")
     return said

@@ -6,6 +6,7 @@ has to say what is missing.
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -45,6 +46,7 @@ class Part:
     read: Callable[[Path], Reading]  # from its folder, which may lack anything
     needs: tuple[str, ...] = ()  # modules without which it is not begun
     env: Mapping[str, str] = field(default_factory=dict)
+    discard: tuple[str, ...] = ()  # of its folder, what is removed once it has been read
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def run_part(part: Part, folder: Path, env: Mapping[str, str], limit: float) -> 
             if status != OK:
                 break
     reading = _read(part, folder)
+    for path in (found for pattern in part.discard for found in folder.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     if status == OK and reading.problem:
         status, problem = FAILED, reading.problem
     return Outcome(
