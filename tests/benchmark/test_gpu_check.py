@@ -176,6 +176,13 @@ def test_a_tiny_check_leaves_time_to_a_busy_machine(tmp_path):
     assert {part.limit for part in Check(tmp_path, "cpu", tiny=True).parts()} == {240}
 
 
+def test_no_worker_without_shared_memory(tmp_path, monkeypatch):
+    assert 1 <= gpu_parts.workers(tmp_path / "nowhere") <= 4
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**26))
+    assert gpu_parts.workers(tmp_path) == 0
+
+
 def test_coco_is_found_where_the_catalog_looks(tmp_path):
     assert not has_coco(tmp_path)
     (tmp_path / "coco" / "val2017").mkdir(parents=True)

@@ -7,6 +7,7 @@ import argparse
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +40,8 @@ def environment() -> dict[str, Any]:
     lines = [
         *describe_env().splitlines(),
         f"nvidia-smi ({_ASKED}): {'; '.join(_nvidia_smi())}",
-        f"cuDNN {torch.backends.cudnn.version()}; {cpu_count()} CPUs; C compiler: {compiler}",
+        f"cuDNN {torch.backends.cudnn.version()}; {cpu_count()} CPUs; C compiler: {compiler}; "
+        f"shared memory: {_shared_memory()}",
     ]
     return {
         "device": device,
@@ -48,6 +50,11 @@ def environment() -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version(),
         "lines": lines,
     }
+
+
+def _shared_memory() -> str:
+    shared = Path("/dev/shm")
+    return f"{shutil.disk_usage(shared).free / 1e9:.1f} GB" if shared.is_dir() else "unknown"
 
 
 def _nvidia_smi() -> list[str]:

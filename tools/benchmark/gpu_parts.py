@@ -6,6 +6,7 @@ Needs Python alone, as it also runs where packages are missing.
 import json
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ _TINY_MODEL = (
     *("FAST_RCNN.DETECTIONS_PER_IMG", "5", "FAST_RCNN.BATCH_SIZE_PER_IMAGE", "8"),
     *("RPN.POST_NMS_TOP_N_TEST", "20", "RPN.POST_NMS_TOP_N_TRAIN", "20"),
 )
+_LEAST_SHARED = 2**30  # bytes; batches with whole masks are on their way there
 _TINY_LIMIT = 240.0  # seconds of a part
 _TINY_QUICKSTART = (
     *("SOLVER.MAX_ITER", "4", "SOLVER.WARM_UP_ITERS", "2", "DISPLAY_ITER", "2"),
@@ -182,7 +184,7 @@ class Check:
             *("--images", str(images), "--batch-size", str(batch), *options),
             *("--rounds", "1" if self.tiny else "3", "--checked", "1" if self.tiny else "2"),
             *("--precision", "float32" if self.tiny else precisions, "--even-if-unlike"),
-            *("--workers", "0" if self.tiny else str(_workers())),
+            *("--workers", "0" if self.tiny else str(workers())),
             *(() if memory and not self.tiny else ("--no-memory",)),
             *("--json", self._file(name, "report.json")),
             *("--markdown", self._file(name, "report.md")),
@@ -204,8 +206,13 @@ def has_coco(data_dir: Path) -> bool:
     return any(all((place / name).exists() for name in _COCO) for place in places)
 
 
-def _workers() -> int:
-    """Return how many loader processes feed a GPU: no more than there are processors."""
+def workers(shared: Path = Path("/dev/shm")) -> int:
+    """Return how many loader processes feed a GPU: no more than there are processors.
+
+    None where there is little ``shared`` memory, as in a container: torchvision's would die of it.
+    """
+    if shared.is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
+        return 0
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return min(4, usable)
 
