@@ -89,7 +89,7 @@ class Setting:
     def device(self) -> torch.device:
         """Return the device of both sides, that of ``DEVICE``, which is made the current one."""
         device = resolve_device(self.cfg().DEVICE)
-        if device.type == "cuda":
+        if device.index is not None:  # without a number it is the current one already
             torch.cuda.set_device(device)
         return device
 
