@@ -4,6 +4,9 @@ from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_res5_head
 
+#: Registered name of a branch of Pet's own -> the key of ``MODEL`` that switches it on.
+_SWITCHES = {"mask": "MASK_ON", "keypoint": "KEYPOINT_ON"}
+
 
 def check_heads(cfg: CfgNode) -> None:
     """Raise ValueError where the keys of a head cannot be meant, or heads do not fit together."""
@@ -16,12 +19,32 @@ def check_heads(cfg: CfgNode) -> None:
             )
     if len(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) != 4 or min(cfg.FAST_RCNN.BBOX_REG_WEIGHTS) <= 0:
         raise ValueError("FAST_RCNN.BBOX_REG_WEIGHTS needs four positive numbers")
+    _check_branches(cfg)
     _check_cascade(cfg)
     _check_keypoints(cfg)
     _check_grids(cfg)
     _check_norm(cfg)
     check_res5_head(cfg)
     _check_mask_size(cfg)
+
+
+def _check_branches(cfg: CfgNode) -> None:
+    """Raise ValueError where a branch is named twice, has a switch, or has no RoIs to stand on."""
+    names = cfg.MODEL.ROI_BRANCHES
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"MODEL.ROI_BRANCHES names {name!r} twice; got {names}")
+        if name in _SWITCHES:
+            raise ValueError(
+                f"MODEL.ROI_BRANCHES is for branches beside Pet's own; for {name!r} give "
+                f"MODEL.{_SWITCHES[name]} True"
+            )
+    for alone in ("RPN_ONLY", "RETINANET_ON"):
+        if names and cfg.MODEL[alone]:
+            raise ValueError(
+                f"MODEL.{alone} is a model without RoI heads, so that MODEL.ROI_BRANCHES must be "
+                f"(); got {names}"
+            )
 
 
 def _check_grids(cfg: CfgNode) -> None:

@@ -5,7 +5,7 @@ below what changes an AP, and keeps the files small and equal from run to run.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,10 @@ def image_results(
     category_id) are written like the others, under an id that no category has: what the model
     found stays on record, and COCO's evaluation passes over it. Label 0 is left out, and so are
     labels whose category is None.
+    Each of ``Detections.extras`` that is a number or a list of numbers a detection, (N,) or (N, D),
+    stands by its name under "extras" of the records of boxes.
     ``keypoint_shift`` is subtracted from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises
-    ValueError where a box, a score or a point is not a number.
+    ValueError where a box, a score, a point or one of these extras is not a number.
     """
     detections = detections.to("cpu")
     known = torch.tensor([False, *(category is not None for category in category_ids)])
@@ -73,6 +75,8 @@ def image_results(
         {"score": round(score, _SCORE_DECIMALS)} for score in detections.scores.double().tolist()
     ]
     kinds = {"bbox": list(_boxes(detections))}
+    if extras := _plain_extras(detections):
+        _add_extras(kinds["bbox"], extras, image_id)
     if detections.mask_probs is not None:
         kinds["segm"] = list(_masks(detections))
     if detections.keypoints is not None:
@@ -86,6 +90,25 @@ def image_results(
             for kind, parts in kinds.items()
         },
     )
+
+
+def _plain_extras(detections: Detections) -> dict[str, Tensor]:
+    """Return those of the extras that are a number or a list of numbers a detection."""
+    return {name: values for name, values in detections.extras.items() if values.dim() in (1, 2)}
+
+
+def _add_extras(records: Sequence[Record], extras: Mapping[str, Tensor], image_id: int) -> None:
+    """Add ``extras``, each (N,) or (N, D), to the N ``records``, in place."""
+    for name, values in extras.items():
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"image {image_id} has a detection whose {name!r}, one of Detections.extras, is "
+                "not a finite number"
+            )
+        if values.is_floating_point():
+            values = values.double().round(decimals=_SCORE_DECIMALS)
+        for record, value in zip(records, values.tolist(), strict=True):
+            record.setdefault("extras", {})[name] = value
 
 
 def _boxes(detections: Detections) -> Iterator[Record]:
