@@ -169,25 +169,22 @@ def with_augmentation(
     where that is needed and not known, where ``model`` cannot see an image in several views, or
     where none of its branches can that is meant.
     """
-    test = cfg.TEST
-    enabled = [name for name in (_BOXES, *_OF_BRANCHES) if test[name].ENABLED]
+    enabled = [name for name in (_BOXES, *_OF_BRANCHES) if cfg.TEST[name].ENABLED]
     if not enabled:
         return model
     check_abilities(cfg, "testing", model)
     assert isinstance(model, DetectsInViews)
     seeing = {b.views_key for b in _branches(model) if isinstance(b, AddsInViews)}
     _check_sections(enabled, seeing, cfg)
-    base = View(test.SCALE, test.MAX_SIZE)
+    base = View(cfg.TEST.SCALE, cfg.TEST.MAX_SIZE)
     views = {
-        name: _views(base, section.H_FLIP, section.SCALES, section.MAX_SIZE)
-        if (section := test[name]).ENABLED
-        else [base]
-        for name in (_BOXES, *_OF_BRANCHES)
+        _BOXES: _views(base, cfg.TEST.BBOX_AUG),
+        "MASK_AUG": _views(base, cfg.TEST.MASK_AUG),
+        "KPS_AUG": _views(base, cfg.TEST.KPS_AUG),
     }
-    mirrors_points = "KPS_AUG" in enabled and test.KPS_AUG.H_FLIP
-    return AugmentedDetector(
-        model, views, cfg, _flip_order(keypoint_layout) if mirrors_points else ()
-    )
+    mirrors_points = "KPS_AUG" in enabled and cfg.TEST.KPS_AUG.H_FLIP
+    order = _flip_order(keypoint_layout) if mirrors_points else ()
+    return AugmentedDetector(model, views, cfg, order)
 
 
 def _check_sections(enabled: Sequence[str], seeing: Collection[str], cfg: CfgNode) -> None:
@@ -222,6 +219,9 @@ def _flip_order(layout: KeypointLayout | None) -> tuple[int, ...]:
         raise ValueError(f"{error}, or give TEST.KPS_AUG.H_FLIP False") from None
 
 
-def _views(base: View, flip: bool, scales: Sequence[int], max_size: int) -> list[View]:
-    views = [base, *(View(scale, max_size) for scale in scales)]
-    return views + [replace(view, flipped=True) for view in views] if flip else views
+def _views(base: View, section: CfgNode) -> list[View]:
+    """Return the views of a section of ``TEST``, ``base`` the first, or it alone."""
+    if not section.ENABLED:
+        return [base]
+    views = [base, *(View(scale, section.MAX_SIZE) for scale in section.SCALES)]
+    return views + [replace(view, flipped=True) for view in views] if section.H_FLIP else views
