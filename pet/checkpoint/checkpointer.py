@@ -14,6 +14,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from pet import __version__
+from pet.checkpoint.parts import CheckpointParts, Stateful
 from pet.config import CfgNode, cfg
 from pet.solver.lr_scheduler import LearningRateScheduler
 from pet.structures import KeypointLayout
@@ -26,6 +27,8 @@ _logger = logging.getLogger(__name__)
 
 LATEST = "model_latest.pth"
 _ENTRIES = ("model", "optimizer", "optimizer_type", "scheduler", "iteration", "class_names")
+# What else a checkpoint of this or an earlier version holds.
+_FURTHER_ENTRIES = ("keypoints", "pet_version")
 
 
 class Checkpointer:
@@ -33,9 +36,9 @@ class Checkpointer:
 
     A checkpoint is a dict of ``model``, ``optimizer`` and ``scheduler`` (state dicts),
     ``optimizer_type``, ``iteration``, ``class_names`` (without the background), ``keypoints``
-    (``names`` and ``skeleton``, or None) and ``pet_version``: tensors and plain types only. A file
-    is whole or not there; a write that fails leaves the earlier files as they were. Only the main
-    process writes.
+    (``names`` and ``skeleton``, or None), ``pet_version``, and the state of each part that
+    ``add_part`` named: tensors and plain types only. A file is whole or not there; a write that
+    fails leaves the earlier files as they were. Only the main process writes.
     """
 
     def __init__(
@@ -51,6 +54,15 @@ class Checkpointer:
         self._snapshot_iters, self._max_iter = snapshot_iters, max_iter
         self._class_names = tuple(class_names)
         self._keypoints = keypoints
+        self._parts = CheckpointParts(frozenset((*_ENTRIES, *_FURTHER_ENTRIES)))
+
+    def add_part(self, name: str, part: Stateful) -> None:
+        """Let checkpoints hold the state of ``part`` under ``name``, and ``resume`` restore it.
+
+        Raises ValueError where the name is taken, TypeError where ``part`` has no state. A run
+        that goes on from a checkpoint without the part says so, and the part starts anew.
+        """
+        self._parts.add(name, part)
 
     def is_due(self, iteration: int) -> bool:
         """Whether a checkpoint is to be written after update number ``iteration``, from 1."""
@@ -68,7 +80,8 @@ class Checkpointer:
     ) -> None:
         """Write ``model_{infix}{iteration}.pth``, and make it ``model_latest.pth`` too.
 
-        Raises FloatingPointError where a weight is not finite, and OSError where the disk refuses.
+        Raises FloatingPointError where a weight is not finite, TypeError where the state of a
+        further part could not be read again, and OSError where the disk refuses.
         """
         if not is_main_process():
             return
@@ -83,6 +96,7 @@ class Checkpointer:
             "class_names": list(self._class_names),
             "keypoints": asdict(self._keypoints) if self._keypoints else None,
             "pet_version": __version__,
+            **self._parts.state(),
         }
         path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
         write_torch_file(content, path)
@@ -96,9 +110,10 @@ class Checkpointer:
     ) -> bool:
         """Go on from ``model_latest.pth``; return False, changing nothing, where there is none.
 
-        Weights, the optimizer's moments and the iteration come from the file. Learning rate, weight
-        decay and momentum are the present config's. Raises ValueError where the file is damaged or
-        of another model; nothing is changed then.
+        Weights, the optimizer's moments, the iteration and the further parts come from the file.
+        Learning rate, weight decay and momentum are the present config's. Raises ValueError where
+        the file is damaged or of another model; nothing is changed then. It is raised as well where
+        a further part refuses its state.
         """
         path = self._folder / LATEST
         if not path.is_file():
@@ -113,6 +128,7 @@ class Checkpointer:
         points = self._keypoints.names if self._keypoints else ()
         weights = _weights_of_same_model(bare, content, path, self._class_names, points)
         optimizer_state = _with_present_options(optimizer, content, path)
+        self._parts.load(content, path)  # ahead of the others, as it may be refused
         copy_into(bare, weights)
         optimizer.load_state_dict(optimizer_state)
         scheduler.load_state_dict(content["scheduler"])

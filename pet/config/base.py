@@ -162,6 +162,9 @@ def _add_train_keys(node: CfgNode) -> None:
     # Precision in which the network is trained, "float32" or "bfloat16" (autocast: convolutions and
     # matrix products in bfloat16, weights, losses and boxes in float32).
     node.TRAIN.PRECISION = "float32"
+    # Registered hooks, which do something beside the steps, in the order that they are called. Pet
+    # brings none; see docs/extending.md.
+    node.TRAIN.HOOKS = ()
     # Whether a run goes on from CKPT/model_latest.pth where there is one.
     node.TRAIN.AUTO_RESUME = True
 

@@ -1,7 +1,8 @@
 """Training: the loop, and a whole run from a config."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
+from pet.checkpoint.parts import Stateful
 from pet.config import CfgNode, cfg, freeze
 from pet.data.build import (
     build_dataset,
@@ -19,6 +21,8 @@ from pet.data.build import (
     resolve_num_keypoints,
 )
 from pet.data.collate import TrainBatch
+from pet.data.datasets import Dataset
+from pet.engine.hooks import Hook, Hooks, TrainingRun, build_hooks
 from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.evaluation.oks import warn_of_sigmas
 from pet.launch.processes import get_local_rank, setup_distributed
@@ -40,6 +44,18 @@ from pet.weights.load import load_weights, require_weights
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How steps are taken, and what is done beside them."""
+
+    # The random numbers of a step depend on it, the iteration and the process alone, so that a
+    # resumed run repeats what an uninterrupted one would have done.
+    seed: int = 0
+    clip_grad_norm: float = 0.0  # gradients are scaled down to this total L2 norm; 0: never
+    precision: str = "float32"  # of the forward pass, as in TRAIN.PRECISION
+    hook: Hook = field(default_factory=Hook)  # of several: ``Hooks``
+
+
 def train(
     model: nn.Module,
     loader: Iterable[TrainBatch],
@@ -47,36 +63,38 @@ def train(
     scheduler: LearningRateScheduler,
     checkpointer: Checkpointer,
     logger: TrainingLogger,
-    seed: int = 0,
-    clip_grad_norm: float = 0.0,
-    precision: str = "float32",
+    options: TrainingOptions | None = None,
 ) -> None:
-    """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on.
-
-    The random numbers of a step depend on ``seed``, the iteration and the process alone, so that a
-    resumed run repeats what an uninterrupted one would have done. Gradients are scaled down to a
-    total L2 norm of ``clip_grad_norm`` where that is not 0. ``precision`` of the forward pass as in
-    ``TRAIN.PRECISION``.
-    """
+    """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on."""
+    options = options or TrainingOptions()
+    hook = options.hook
+    run = TrainingRun(model, optimizer, scheduler, checkpointer, logger)
+    hook.before_training(run)
     model.train()
     device = next(model.parameters()).device
     for iteration, (images, targets, _) in enumerate(loader, scheduler.iteration):
         logger.iter_tic()
         logger.data_tic()
-        seed_all(mix_seeds(seed, iteration, comm.get_rank()))
+        seed_all(mix_seeds(options.seed, iteration, comm.get_rank()))
         scheduler.step()  # the learning rate of this step
         images = images.to(device, non_blocking=True)
         targets = [target.to(device, non_blocking=True) for target in targets]
         logger.data_toc()
 
-        outputs = update(model, images, targets, optimizer, clip_grad_norm, precision)
+        run.outputs = update(
+            model, images, targets, optimizer, options.clip_grad_norm, options.precision
+        )
+        hook.after_step(run)
 
-        logger.update_stats(outputs, comm.is_distributed(), comm.get_world_size())
+        logger.update_stats(run.outputs, comm.is_distributed(), comm.get_world_size())
         logger.log_stats(scheduler.iteration, scheduler.new_lr)
         if checkpointer.is_due(scheduler.iteration):
             logger.check_finite()
             checkpointer.save(model, optimizer, scheduler, copy_latest=True, infix="iter")
+            hook.after_save(run)
         logger.iter_toc()
+        hook.periodically(run)
+    hook.after_training(run)
 
 
 def update(
@@ -111,6 +129,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     setup_logging(folder)
     logging_rank(f"{describe_env()}\nrunning on {device}, {comm.get_world_size()} process(es)")
 
+    hooks = build_hooks(cfg)
     resumes = cfg.TRAIN.AUTO_RESUME and (folder / LATEST).is_file()
     _check_start(cfg, resumes)
     check_abilities(cfg, "training")
@@ -122,23 +141,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     names = [name for name in datasets.class_names if name != UNUSED_CLASS]
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
 
-    seed_all(cfg.SEED)
-    model = build_model(device, cfg)
-    _compile(model, cfg)
-    optimizer = build_optimizer(model, cfg)
-    scheduler = build_lr_scheduler(optimizer, cfg)
-    checkpointer = build_checkpointer(datasets.class_names, cfg, datasets.keypoint_layout)
-    if cfg.TRAIN.AUTO_RESUME:
-        checkpointer.resume(model, optimizer, scheduler)
-    if not resumes and cfg.TRAIN.WEIGHTS:
-        load_weights(
-            model,
-            cfg.TRAIN.WEIGHTS,
-            cfg.TRAIN.REINIT_MISMATCHED,
-            cfg=cfg,
-            class_names=datasets.class_names,
-            keypoints=datasets.keypoint_layout,
-        )
+    model, optimizer, scheduler, checkpointer = _start(cfg, datasets, device, hooks, resumes)
     if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
         logging_rank(
             f"{folder} already holds a run of {scheduler.iteration} iterations; for a new one give "
@@ -154,7 +157,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         with atomic_path(folder / "config.yaml") as path:
             path.write_text(cfg.dump(), encoding="utf-8")
     logging_rank("Training starts !")
-    start_iter = scheduler.iteration
+    start_iter, hook = scheduler.iteration, Hooks(hooks.values())
     with (
         build_logger(config_name, start_iter, cfg) as logger,
         catching_interrupts(device) as interrupt,
@@ -166,16 +169,49 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
             scheduler,
             checkpointer,
             logger,
-            cfg.SEED,
-            cfg.SOLVER.CLIP_GRAD_NORM,
-            cfg.TRAIN.PRECISION,
+            TrainingOptions(
+                seed=cfg.SEED,
+                clip_grad_norm=cfg.SOLVER.CLIP_GRAD_NORM,
+                precision=cfg.TRAIN.PRECISION,
+                hook=hook,
+            ),
         )
         if interrupt.ended and scheduler.iteration > start_iter:
             if not checkpointer.is_due(scheduler.iteration):
                 logger.check_finite()
                 checkpointer.save(model, optimizer, scheduler)
+                hook.after_save(TrainingRun(model, optimizer, scheduler, checkpointer, logger))
             comm.synchronize()  # a launcher would end the process that still writes
     _conclude(interrupt, start_iter, scheduler.iteration, cfg)
+
+
+def _start(
+    cfg: CfgNode, datasets: Dataset, device: torch.device, hooks: Mapping[str, Hook], resumes: bool
+) -> tuple[nn.Module, Optimizer, LearningRateScheduler, Checkpointer]:
+    """Return what a run begins with, or goes on with: its weights, and the states beside them."""
+    seed_all(cfg.SEED)
+    model = build_model(device, cfg)
+    check_abilities(cfg, "training", model)
+    if cfg.SOLVER.COMPILE:
+        _compile(model)
+    optimizer = build_optimizer(model, cfg)
+    scheduler = build_lr_scheduler(optimizer, cfg)
+    checkpointer = build_checkpointer(datasets.class_names, cfg, datasets.keypoint_layout)
+    for name, hook in hooks.items():
+        if isinstance(hook, Stateful):
+            checkpointer.add_part(name, hook)
+    if cfg.TRAIN.AUTO_RESUME:
+        checkpointer.resume(model, optimizer, scheduler)
+    if not resumes and cfg.TRAIN.WEIGHTS:
+        load_weights(
+            model,
+            cfg.TRAIN.WEIGHTS,
+            cfg.TRAIN.REINIT_MISMATCHED,
+            cfg=cfg,
+            class_names=datasets.class_names,
+            keypoints=datasets.keypoint_layout,
+        )
+    return model, optimizer, scheduler, checkpointer
 
 
 def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNode) -> None:
@@ -233,11 +269,9 @@ def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
     freeze(cfg)
 
 
-def _compile(model: nn.Module, cfg: CfgNode) -> None:
-    """Compile ``model`` where ``cfg`` asks for it; ValueError for what it asks for and lacks."""
-    check_abilities(cfg, "training", model)
-    if cfg.SOLVER.COMPILE and isinstance(model, CompilesDense):
-        model.compile_dense()
+def _compile(model: nn.Module) -> None:
+    assert isinstance(model, CompilesDense)
+    model.compile_dense()
 
 
 def _parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -94,6 +94,10 @@ class TrainingLogger:
         if self._bar is not None:
             self._bar.update()
 
+    def skip_time(self) -> None:
+        """Leave out of the logged times what was done since the last iteration ended."""
+        self._last_toc = self._clock()
+
     def update_stats(
         self,
         outputs: dict[str, Any],

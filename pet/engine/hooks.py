@@ -1,0 +1,105 @@
+"""Hooks: what a feature does beside the steps of a training run."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from pet.checkpoint.checkpointer import Checkpointer
+from pet.config import CfgNode, cfg
+from pet.logger.training_logger import TrainingLogger
+from pet.solver.lr_scheduler import LearningRateScheduler
+from pet.utils.registry import Registry
+
+
+@dataclass
+class TrainingRun:
+    """A run as its hooks see it."""
+
+    model: nn.Module  # as it is trained: in a process group the wrapper of it
+    optimizer: Optimizer
+    scheduler: LearningRateScheduler
+    checkpointer: Checkpointer
+    logger: TrainingLogger
+    outputs: dict[str, Any] = field(default_factory=dict)  # of the model, at the last step
+
+    @property
+    def iteration(self) -> int:
+        """Number of steps done, from the start of the run and not of this process."""
+        return self.scheduler.iteration
+
+
+class Hook:
+    """A hook that does nothing; a feature overrides the methods that it needs.
+
+    All processes of a run call them, in the same order. A hook with ``state_dict()`` and
+    ``load_state_dict(state)`` is saved and resumed as a part of the checkpoints, under its name in
+    ``TRAIN.HOOKS``; its state arrives before ``before_training``.
+    """
+
+    #: Iterations between two calls of ``periodically``; 0 for none.
+    period: int = 0
+
+    def before_training(self, run: TrainingRun) -> None:
+        """Weights are loaded, or resumed, and the first step is next."""
+
+    def after_step(self, run: TrainingRun) -> None:
+        """The weights have changed; a checkpoint of this iteration is not written yet."""
+
+    def after_save(self, run: TrainingRun) -> None:
+        """A checkpoint of this iteration is written."""
+
+    def periodically(self, run: TrainingRun) -> None:
+        """``period`` iterations have passed, and this one's checkpoint, if due, is written.
+
+        The time taken is in none of the logged times.
+        """
+
+    def after_training(self, run: TrainingRun) -> None:
+        """The last step is done, or Ctrl-C has ended the run after a step."""
+
+
+#: ``builder(cfg)`` -> ``Hook``.
+HOOKS: Registry[Callable[[CfgNode], Hook]] = Registry("hook", "TRAIN.HOOKS")
+
+
+class Hooks(Hook):
+    """Several hooks as one, called in their order."""
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self._hooks = tuple(hooks)
+
+    def before_training(self, run: TrainingRun) -> None:
+        """Call each hook."""
+        for hook in self._hooks:
+            hook.before_training(run)
+
+    def after_step(self, run: TrainingRun) -> None:
+        """Call each hook."""
+        for hook in self._hooks:
+            hook.after_step(run)
+
+    def after_save(self, run: TrainingRun) -> None:
+        """Call each hook."""
+        for hook in self._hooks:
+            hook.after_save(run)
+
+    def periodically(self, run: TrainingRun) -> None:
+        """Call each hook whose period has passed."""
+        due = [hook for hook in self._hooks if hook.period and run.iteration % hook.period == 0]
+        for hook in due:
+            hook.periodically(run)
+        if due:
+            run.logger.skip_time()
+
+    def after_training(self, run: TrainingRun) -> None:
+        """Call each hook."""
+        for hook in self._hooks:
+            hook.after_training(run)
+
+
+def build_hooks(cfg: CfgNode = cfg) -> dict[str, Hook]:
+    """Return the hooks of ``TRAIN.HOOKS`` by name, in order; KeyError for an unknown name."""
+    return {name: HOOKS[name](cfg) for name in cfg.TRAIN.HOOKS}
