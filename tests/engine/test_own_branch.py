@@ -165,7 +165,7 @@ def test_what_is_no_branch_is_refused(folder):
 
 def test_views_that_there_are_not_are_refused(folder):
     branch = Other()
-    branch.views_key, branch.add_in_views = "EAR_AUG", None
+    branch.views_key, branch.add_in_views = "EAR_AUG", Other.add
     cfg = own_cfg(folder, TEST__BBOX_AUG__ENABLED=True)
     with pytest.raises(ValueError, match=r"views of TEST\.EAR_AUG, .* BBOX_AUG, MASK_AUG, KPS_AUG"):
         with_augmentation(build_with(folder, branch), cfg)

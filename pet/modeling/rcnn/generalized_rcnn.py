@@ -81,7 +81,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             self.RPN = build_rpn(dim_in, cfg)
 
-        # A branch for boxes, and one for each other task
+        # A branch for each task, that for boxes first
         roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
         self.Fast_RCNN: FastRCNN | None = None
         self.Cascade_RCNN: CascadeRCNN | None = None
@@ -89,7 +89,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
             self.Cascade_RCNN = build_cascade_rcnn(dim_in, roi_scale, num_classes, cfg)
         elif not (cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON):
             self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
-        for switch in SWITCHES:
+        for switch in SWITCHES:  # Mask_RCNN and Keypoint_RCNN are None where they are off
             setattr(self, switch.attribute, None)
         self._branches: list[str] = []
         if self.box_branch is not None:
