@@ -128,11 +128,11 @@ class AddsInViews(Protocol):
         self,
         views: Iterable[SeenDetections],
         detections: Detections,
-        keypoint_order: Sequence[int],
+        point_order: Sequence[int],
     ) -> Detections:
         """Return ``detections`` with what the branch predicts from all ``views`` of them.
 
         Of the views, the first is not mirrored, and each comes when it is asked for.
-        ``keypoint_order`` as ``KeypointLayout.flip_order`` gives it, () where no view of
+        ``point_order`` as ``KeypointLayout.flip_order`` gives it, () where no view of
         ``TEST.KPS_AUG`` is mirrored.
         """

@@ -120,7 +120,7 @@ class KeypointRCNN(nn.Module):
         self,
         views: Iterable[SeenDetections],
         detections: Detections,
-        keypoint_order: Sequence[int] = (),
+        point_order: Sequence[int] = (),
     ) -> Detections:
         """Return ``detections`` with points from the mean heatmaps of ``views`` (Detectron).
 
@@ -130,7 +130,7 @@ class KeypointRCNN(nn.Module):
         for view in views:
             seen.append(view.detections)
             logits = self(view.features, [view.detections.boxes])
-            heatmaps.append(logits[:, list(keypoint_order)].flip(-1) if view.flipped else logits)
+            heatmaps.append(logits[:, list(point_order)].flip(-1) if view.flipped else logits)
         mean = torch.stack(heatmaps).mean(dim=0)
         (height, width), (seen_height, seen_width) = detections.size, seen[0].size
         keypoints = self.decode(mean, seen[0].boxes)

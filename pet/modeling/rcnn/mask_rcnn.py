@@ -146,7 +146,7 @@ class MaskRCNN(nn.Module):
         self,
         views: Iterable[SeenDetections],
         detections: Detections,
-        keypoint_order: Sequence[int] = (),
+        point_order: Sequence[int] = (),
     ) -> Detections:
         """Return ``detections`` with masks that are the mean over ``views`` (as in Detectron)."""
         masks = []

@@ -47,7 +47,7 @@ class InViews(Own):
 
     views_key = "BBOX_AUG"
 
-    def add_in_views(self, views, detections, keypoint_order):
+    def add_in_views(self, views, detections, point_order):
         self.seen = [(view.detections.size, view.flipped) for view in views]
         return replace(detections, extras={"views": torch.full((len(detections),), len(self.seen))})
 
