@@ -48,6 +48,14 @@ def _is_plain_3x3(conv: nn.Conv2d) -> bool:
     return steps == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
 
 
+def as_matrix(conv: nn.Conv2d) -> Tensor:
+    """Return the weight (dim_out, dim_in) of a 1x1 convolution.
+
+    Its gradient has the strides of a channels_last weight: DistributedDataParallel warns of others.
+    """
+    return conv.weight.permute(0, 2, 3, 1).flatten(1)
+
+
 class ConvNorm(nn.Conv2d):
     """A convolution of odd kernel that keeps the map's size, with a norm or else a bias.
 

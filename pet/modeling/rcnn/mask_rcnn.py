@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pet.config import CfgNode, cfg
-from pet.layers.conv import init_conv
+from pet.layers.conv import as_matrix, init_conv
 from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
 from pet.modeling.contract import SeenDetections
@@ -52,7 +52,7 @@ class MaskPredictor(nn.Module):
         gigabytes.
         """
         x = F.relu(self.deconv(x), inplace=True)
-        weight, bias = self.mask_logits.weight[labels].flatten(1), self.mask_logits.bias
+        weight, bias = as_matrix(self.mask_logits)[labels], self.mask_logits.bias
         assert bias is not None
         return torch.einsum("rchw,rc->rhw", x, weight) + bias[labels, None, None]
 

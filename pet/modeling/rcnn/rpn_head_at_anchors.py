@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pet.layers.conv import ConvNorm
+from pet.layers.conv import ConvNorm, as_matrix
 from pet.modeling.rcnn.rpn_head import RPNHead
 from pet.ops.patches import extract_patches
 
@@ -34,8 +34,8 @@ def predict_at(
     weight, bias = _weight_and_bias(last)
     patches = hidden.permute(0, 2, 3, 1).flatten(1)
     hidden = F.relu(F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias))
-    logits = F.linear(hidden, head.cls_logits.weight.flatten(1), head.cls_logits.bias)
-    deltas = F.linear(hidden, head.bbox_pred.weight.flatten(1), head.bbox_pred.bias)
+    logits = F.linear(hidden, as_matrix(head.cls_logits), head.cls_logits.bias)
+    deltas = F.linear(hidden, as_matrix(head.bbox_pred), head.bbox_pred.bias)
     of_pixel = torch.arange(len(anchor), device=anchor.device), anchor % num_anchors
     return logits[of_pixel], deltas.unflatten(1, (num_anchors, 4))[of_pixel]
 

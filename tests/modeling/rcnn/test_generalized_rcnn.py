@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode, UnknownNameError, cfg, freeze
+from pet.modeling.build import build_model
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.structures import Detections, ImageList, Targets
 from tests.modeling.rcnn.small import (
@@ -281,3 +282,22 @@ def test_a_few_steps_on_one_batch_teach_objects_and_masks():
     # Far looser than what is reached, which differs from machine to machine.
     assert sum(objectness[-3:]) / 3 < 0.9 * undecided
     assert sum(mask[-3:]) / 3 < 0.8 * undecided
+
+
+@pytest.mark.parametrize("cascade", [False, True])
+def test_gradients_have_the_strides_of_their_weights(cascade):
+    # DistributedDataParallel warns where they differ, be it in a side of one pixel.
+    cfg = small_cfg()
+    cfg.MODEL.CASCADE_ON = cascade
+    cfg.RPN.BATCH_SIZE_PER_IMAGE = 8  # few enough to be asked alone
+    model = build_model("cpu", cfg).train()
+    size = (160, 192)
+    targets = [box_targets([(8, 8, 72, 72), (40, 60, 120, 140)], [1, 2], size)] * 2
+    model(noise_images(size, size), targets)["total_loss"].backward()
+    strides = {
+        name: (weight.stride(), weight.grad.stride())
+        for name, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    assert {"RPN.head.cls_logits.weight", "Mask_RCNN.predictor.mask_logits.weight"} < set(strides)
+    assert {name: pair for name, pair in strides.items() if pair[0] != pair[1]} == {}
