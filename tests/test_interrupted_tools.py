@@ -1,5 +1,6 @@
 """Ctrl-C in the tools: one line and no traceback, wherever they are."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,23 @@ from tests.engine.tiny_run import draw_few_shapes
 from tests.source_code import ROOT
 from tests.tool_process import DIED_OF_INTERRUPT, finish, press, run, start
 
-TOOLS = sorted(str(path.relative_to(ROOT / "tools")) for path in ROOT.glob("tools/**/*.py"))
+#: What is started, and not imported by others; those of tools/rcnn start those of tools.
+TOOLS = sorted(
+    str(path.relative_to(ROOT / "tools"))
+    for path in ROOT.glob("tools/**/*.py")
+    if {"__main__", "runpy"} & set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+)
 
 CFG = ("--cfg", ROOT / "cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml", "DEVICE", "cpu")
 #: What a tool that imports files of the user's own needs beside ``--import``.
 WORDS = {
     "convert_weights.py": ("a.pth", "b.pth"),
     "compare_with_torchvision.py": CFG,
-    "rcnn/predict.py": ("--images", "a.jpg", *CFG),
-    "rcnn/test_net.py": CFG,
+    "predict.py": ("--images", "a.jpg", *CFG),
     "rcnn/train_net.py": CFG,
-    "rcnn/visualize_data.py": CFG,
+    "test_net.py": CFG,
+    "train_net.py": CFG,
+    "visualize_data.py": CFG,
 }
 WAITS = "import sys\nprint('here', flush=True)\nsys.stdin.read()\n"
 
@@ -34,7 +41,7 @@ def interrupted(process) -> str:
 
 
 def test_all_tools_are_known():
-    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 9
+    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 14
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -71,7 +78,7 @@ def start_plot(folder: Path, lines: str = ""):
     (folder / "run").mkdir()
     (folder / "run" / "metrics.jsonl").write_text('{"iter": 1, "lr": 0.1, "total_loss": 1.0}\n')
     words = ("run", "--out", "a.png")
-    return start("rcnn/plot_curves.py", folder, *words, path=str(folder / "first"))
+    return start("plot_curves.py", folder, *words, path=str(folder / "first"))
 
 
 def test_while_curves_are_read(tmp_path):

@@ -4,6 +4,9 @@ from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_res5_head
 
+#: Registered name of a branch of Pet's own -> the key of ``MODEL`` that switches it on.
+_SWITCHES = {"mask": "MASK_ON", "keypoint": "KEYPOINT_ON"}
+
 
 def check_heads(cfg: CfgNode) -> None:
     """Raise ValueError where the keys of a head contradict each other, or heads do not fit."""
@@ -14,10 +17,30 @@ def check_heads(cfg: CfgNode) -> None:
                 f"{name}.BG_IOU_THRESHOLD {section.BG_IOU_THRESHOLD} lies above "
                 f"{name}.FG_IOU_THRESHOLD {section.FG_IOU_THRESHOLD}"
             )
+    _check_branches(cfg)
     _check_cascade(cfg)
     _check_norm(cfg)
     check_res5_head(cfg)
     _check_mask_size(cfg)
+
+
+def _check_branches(cfg: CfgNode) -> None:
+    """Raise ValueError where a branch is named twice, has a switch, or has no RoIs to stand on."""
+    names = cfg.MODEL.ROI_BRANCHES
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"MODEL.ROI_BRANCHES names {name!r} twice; got {names}")
+        if name in _SWITCHES:
+            raise ValueError(
+                f"MODEL.ROI_BRANCHES is for branches beside Pet's own; for {name!r} give "
+                f"MODEL.{_SWITCHES[name]} True"
+            )
+    for alone in ("RPN_ONLY", "RETINANET_ON"):
+        if names and cfg.MODEL[alone]:
+            raise ValueError(
+                f"MODEL.{alone} is a model without RoI heads, so that MODEL.ROI_BRANCHES must be "
+                f"(); got {names}"
+            )
 
 
 def _check_norm(cfg: CfgNode) -> None:

@@ -14,7 +14,7 @@ _NORMS = ("freeze", "bn", "syncbn", "gn")
 def add_rcnn_cfg(node: Section) -> None:
     """Add the keys of the R-CNN family to ``node``, in place."""
     node.MODEL = Section()
-    # Model family; "generalized_rcnn" is the only one.
+    # Model family: "generalized_rcnn", or one that a file of the user's own registers.
     node.MODEL.TYPE = "generalized_rcnn"
     # Registered trunk: resnet{18,34,50,101,152}_1x64d (He et al. 2016), resnet18_1x32d (the
     # smallest at half width), resnext50_32x4d, resnext101_32x8d or resnext101_64x4d (Xie et al.
@@ -33,6 +33,9 @@ def add_rcnn_cfg(node: Section) -> None:
     node.MODEL.MASK_ON = False
     # Whether there is a branch for keypoints (Mask R-CNN, section 5), alone or beside the masks.
     node.MODEL.KEYPOINT_ON = False
+    # More branches on RoIs, by the names that files of the user's own register, in the order in
+    # which they are built and add to the detections.
+    node.MODEL.ROI_BRANCHES = ()
     # Whether the box branch is a cascade (Cai and Vasconcelos 2018), of CASCADE_RCNN.
     node.MODEL.CASCADE_ON = False
     # Whether there are no RoI heads, and the proposals of the RPN are the detections, all of label

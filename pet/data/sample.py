@@ -1,6 +1,7 @@
 """One annotated image on its way from the file to the network."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -31,6 +32,17 @@ class Sample:
     keypoints: Tensor | None = None
     # (height, width) that ``image`` gets on the device, by a "float" Resize
     resize_to: tuple[int, int] | None = None
+    # What a data set of the user's own knows of each object, by name: (N, ...) each. It reaches
+    # training as ``Targets.extras``; no transform changes it.
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, values in self.extras.items():
+            if len(values) != len(self.labels):
+                raise ValueError(
+                    f"extras[{name!r}] of the image {self.info.file} are {len(values)}, and there "
+                    f"are {len(self.labels)} objects in it; give one of each"
+                )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,7 +66,7 @@ def bare_sample(image: np.ndarray) -> Sample:
 def make_targets(sample: Sample) -> Targets:
     """Return the training targets of ``sample``: boxes clipped, empty ones dropped, masks cropped.
 
-    A box that a transform left empty goes together with its label, its mask and its keypoints.
+    A box that a transform left empty goes together with its label and all else that is its own.
     """
     boxes = clip_boxes(sample.boxes, sample.size)
     keep = valid_boxes(boxes)
@@ -69,4 +81,5 @@ def make_targets(sample: Sample) -> Targets:
         sample.info.image_id,
         masks,
         None if sample.keypoints is None else sample.keypoints[keep],
+        {name: values[keep] for name, values in sample.extras.items()},
     )

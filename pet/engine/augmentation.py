@@ -1,24 +1,33 @@
 """Testing on several views of an image, mirrored and at other sizes, and joining what is found.
 
-The detections of all views together pass NMS once more; the masks of those left, and the heatmaps
-of their keypoints, are the mean over the views (as in Detectron).
+The boxes of all views are joined by the model, and seen once more in views by each of its branches
+that can (masks and keypoints, as in Detectron); others see them in one.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode, cfg
 from pet.data.build import make_test_batch
-from pet.modeling.rcnn.fast_rcnn import DetectionRule, build_detection_rule, suppress
-from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN, as_pooled
+from pet.modeling.abilities import check_abilities
+from pet.modeling.contract import (
+    AddsInViews,
+    Branch,
+    DetectsInViews,
+    HasBranches,
+    SeenDetections,
+)
 from pet.ops.boxes import flip_boxes, scale_boxes
 from pet.ops.keypoints import scale_keypoints
 from pet.structures import Detections, ImageList, KeypointLayout
+
+#: The sections of TEST, each with views of its own: of boxes, and of what branches add to them.
+_BOXES, _OF_BRANCHES = "BBOX_AUG", ("MASK_AUG", "KPS_AUG")
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,12 @@ class _SeenImage:
     """One image, whose feature maps in a view are computed once where several steps need them."""
 
     def __init__(
-        self, model: Generalized_RCNN, image: np.ndarray, cfg: CfgNode, kept_views: Collection[View]
+        self, model: nn.Module, image: np.ndarray, cfg: CfgNode, kept_views: Collection[View]
     ) -> None:
         """Take ``image`` (H, W, 3) uint8 BGR; the maps of ``kept_views`` stay in memory."""
-        self.model, self.image, self.cfg = model, image, cfg
+        self.device = next(model.parameters()).device
+        self.model = cast(DetectsInViews, model)
+        self.image, self.cfg = image, cfg
         self.kept_views = kept_views
         self.kept: dict[View, tuple[list[Tensor], tuple[int, int]]] = {}
 
@@ -47,7 +58,7 @@ class _SeenImage:
             return self.kept[view]
         picture = np.ascontiguousarray(self.image[:, ::-1]) if view.flipped else self.image
         batch = make_test_batch([picture], self.cfg, (view.short_side, view.max_size))
-        found = self.model.features(batch.to(_device_of(self.model))), batch.sizes[0]
+        found = self.model.features(batch.to(self.device)), batch.sizes[0]
         if view in self.kept_views:
             self.kept[view] = found
         return found
@@ -58,28 +69,26 @@ class AugmentedDetector(nn.Module):
 
     def __init__(
         self,
-        model: Generalized_RCNN,
-        box_views: Sequence[View],
-        mask_views: Sequence[View],
-        rule: DetectionRule,
+        model: nn.Module,
+        views: Mapping[str, Sequence[View]],
         cfg: CfgNode = cfg,
-        keypoint_views: Sequence[View] = (),
         keypoint_order: Sequence[int] = (),
     ) -> None:
-        """``rule`` joins the detections of the views; ``cfg``, as it is now, says how to resize.
+        """Build it of a ``DetectsInViews``; ``cfg``, as it is now, says how to resize.
 
-        The first of ``keypoint_views`` is not mirrored; with one that is, ``keypoint_order`` is
-        what ``KeypointLayout.flip_order`` gives.
+        ``views`` by section of ``TEST``, the first of each not mirrored; of those in "BBOX_AUG"
+        the boxes come. Where keypoints are seen in mirrored views, ``keypoint_order`` is what
+        ``KeypointLayout.flip_order`` gives.
         """
         super().__init__()
         self.model = model
-        self.box_views, self.mask_views = tuple(box_views), tuple(mask_views)
-        self.keypoint_views, self.keypoint_order = tuple(keypoint_views), list(keypoint_order)
-        self.rule = rule
+        self.views = {section: tuple(some) for section, some in views.items()}
+        self.keypoint_order = tuple(keypoint_order)
         self.cfg = cfg.clone()
         # What several steps need is computed once; until the image is done it takes memory, of a
         # view of 800 x 1333 pixels and a pyramid of 256 channels 90 MB.
-        uses = Counter((*self.box_views, *self.mask_views, *self.keypoint_views))
+        steps = [self.views[_BOXES], *(self._views_of(branch) for branch in _branches(model))]
+        uses = Counter(view for some in steps for view in some)
         self.shared_views = {view for view, times in uses.items() if times > 1}
 
     def forward(self, images: ImageList) -> list[Detections]:
@@ -93,56 +102,54 @@ class AugmentedDetector(nn.Module):
         """Return the detections of one image, (H, W, 3) uint8 BGR."""
         size = (image.shape[0], image.shape[1])
         seen = _SeenImage(self.model, image, self.cfg, self.shared_views)
-        found = [self._boxes(seen, view).resized(size) for view in self.box_views]
-        merged = found[0] if len(found) == 1 else self._join(found)
-        if self.model.Mask_RCNN is not None:
-            masks = [self._masks(seen, view, merged) for view in self.mask_views]
-            merged = replace(
-                merged,
-                mask_probs=torch.stack(masks).mean(dim=0),
-                mask_paste=self.model.Mask_RCNN.paste_method,
-            )
-        if self.model.Keypoint_RCNN is not None:
-            merged = replace(merged, keypoints=self._keypoints(seen, merged))
+        found = [self._boxes(seen, view).resized(size) for view in self.views[_BOXES]]
+        merged = found[0] if len(found) == 1 else seen.model.join(found)
+        for branch in _branches(self.model):
+            views = self._in_views(seen, self._views_of(branch), merged)
+            if isinstance(branch, AddsInViews):
+                merged = branch.add_in_views(views, merged, self.keypoint_order)
+            else:
+                merged = _in_one_view(branch, next(views), merged)
         return merged
-
-    def _join(self, found: Sequence[Detections]) -> Detections:
-        """Return those of the boxes of several views that NMS leaves of all together."""
-        boxes = torch.cat([per_view.boxes for per_view in found])
-        scores = torch.cat([per_view.scores for per_view in found])
-        labels = torch.cat([per_view.labels for per_view in found])
-        keep, scores = suppress(boxes, scores, labels, self.rule)
-        drop_empty = found[0].drop_empty
-        return Detections(boxes[keep], scores, labels[keep], found[0].size, drop_empty=drop_empty)
 
     def _boxes(self, image: _SeenImage, view: View) -> Detections:
         """Return the detections in a view, in its pixels, but not mirrored any more."""
         features, size = image.features(view)
-        [found] = self.model.detect_boxes(features, [size])
+        [found] = image.model.detect_boxes(features, [size])
         return replace(found, boxes=flip_boxes(found.boxes, size[1])) if view.flipped else found
 
-    def _masks(self, image: _SeenImage, view: View, detections: Detections) -> Tensor:
-        """Return the mask (N, M, M) of each of ``detections`` as the view shows it."""
-        features, size = image.features(view)
-        assert self.model.Mask_RCNN is not None
-        moved = _in_view(detections, view, size)
-        [seen] = self.model.Mask_RCNN.add_masks(as_pooled(features), [moved])
-        assert seen.mask_probs is not None
-        return seen.mask_probs.flip(-1) if view.flipped else seen.mask_probs
+    def _views_of(self, branch: Branch) -> Sequence[View]:
+        """Return the views in which a branch sees its detections."""
+        if isinstance(branch, AddsInViews):
+            return self.views[branch.views_key]
+        return self.views[_BOXES][:1]
 
-    def _keypoints(self, image: _SeenImage, detections: Detections) -> Tensor:
-        """Return the keypoints (N, P, 3) of ``detections``, at the scale of the first view."""
-        assert self.model.Keypoint_RCNN is not None
-        heatmaps, seen = [], []
-        for view in self.keypoint_views:
+    def _in_views(
+        self, image: _SeenImage, views: Sequence[View], detections: Detections
+    ) -> Iterator[SeenDetections]:
+        """Yield ``detections``, in pixels of the image, as each of ``views`` shows them."""
+        model = cast(HasBranches, self.model)
+        for view in views:
             features, size = image.features(view)
-            seen.append(_in_view(replace(detections, mask_probs=None), view, size))
-            logits = self.model.Keypoint_RCNN(as_pooled(features), [seen[-1].boxes])
-            heatmaps.append(logits[:, self.keypoint_order].flip(-1) if view.flipped else logits)
-        mean = torch.stack(heatmaps).mean(dim=0)
-        (height, width), (seen_height, seen_width) = detections.size, seen[0].size
-        keypoints = self.model.Keypoint_RCNN.decode(mean, seen[0].boxes)
-        return scale_keypoints(keypoints, width / seen_width, height / seen_height)
+            moved = _in_view(detections, view, size)
+            yield SeenDetections(model.branch_features(features), moved, view.flipped)
+
+
+def _branches(model: nn.Module) -> Sequence[Branch]:
+    return model.branches() if isinstance(model, HasBranches) else ()
+
+
+def _in_one_view(branch: Branch, view: SeenDetections, detections: Detections) -> Detections:
+    """Return ``detections``, in pixels of the image, with what ``branch`` adds to them in a view.
+
+    The view is not mirrored.
+    """
+    [added] = branch.add(view.features, [replace(view.detections, keypoints=None)])
+    keypoints = detections.keypoints
+    if added.keypoints is not None:
+        (height, width), (seen_height, seen_width) = detections.size, added.size
+        keypoints = scale_keypoints(added.keypoints, width / seen_width, height / seen_height)
+    return replace(added, boxes=detections.boxes, size=detections.size, keypoints=keypoints)
 
 
 def _in_view(detections: Detections, view: View, size: tuple[int, int]) -> Detections:
@@ -159,31 +166,45 @@ def with_augmentation(
     """Return ``model`` or, where ``TEST.BBOX_AUG``, ``MASK_AUG`` or ``KPS_AUG`` is on, it in views.
 
     ``keypoint_layout`` says which keypoints change places in a mirrored image. Raises ValueError
-    where that is needed and not known, and where ``model`` is none of Pet's.
+    where that is needed and not known, where ``model`` cannot see an image in several views, or
+    where none of its branches can that is meant.
     """
-    box = cfg.TEST.BBOX_AUG
-    mask = cfg.TEST.MASK_AUG
-    points = cfg.TEST.KPS_AUG
-    if not (box.ENABLED or mask.ENABLED or points.ENABLED):
+    enabled = [name for name in (_BOXES, *_OF_BRANCHES) if cfg.TEST[name].ENABLED]
+    if not enabled:
         return model
-    if not isinstance(model, Generalized_RCNN):
-        raise ValueError(
-            "TEST.BBOX_AUG, TEST.MASK_AUG and TEST.KPS_AUG need MODEL.TYPE generalized_rcnn; got "
-            f"{cfg.MODEL.TYPE}; give ENABLED False"
-        )
+    check_abilities(cfg, "testing", model)
+    assert isinstance(model, DetectsInViews)
+    seeing = {b.views_key for b in _branches(model) if isinstance(b, AddsInViews)}
+    _check_sections(enabled, seeing, cfg)
     base = View(cfg.TEST.SCALE, cfg.TEST.MAX_SIZE)
-    box_views = mask_views = keypoint_views = [base]
-    if box.ENABLED:
-        box_views = _views(base, box.H_FLIP, box.SCALES, box.MAX_SIZE)
-    if mask.ENABLED:
-        mask_views = _views(base, mask.H_FLIP, mask.SCALES, mask.MAX_SIZE)
-    order: tuple[int, ...] = ()
-    if points.ENABLED and model.Keypoint_RCNN is not None:
-        keypoint_views = _views(base, points.H_FLIP, points.SCALES, points.MAX_SIZE)
-        order = _flip_order(keypoint_layout) if points.H_FLIP else ()
-    dense = model.RetinaNet
-    rule = build_detection_rule(cfg) if dense is None else dense.detection_rule
-    return AugmentedDetector(model, box_views, mask_views, rule, cfg, keypoint_views, order)
+    views = {
+        _BOXES: _views(base, cfg.TEST.BBOX_AUG),
+        "MASK_AUG": _views(base, cfg.TEST.MASK_AUG),
+        "KPS_AUG": _views(base, cfg.TEST.KPS_AUG),
+    }
+    mirrors_points = "KPS_AUG" in enabled and cfg.TEST.KPS_AUG.H_FLIP
+    order = _flip_order(keypoint_layout) if mirrors_points else ()
+    return AugmentedDetector(model, views, cfg, order)
+
+
+def _check_sections(enabled: Sequence[str], seeing: Collection[str], cfg: CfgNode) -> None:
+    """Raise ValueError where a branch has no views, or one that has is asked for and lacking.
+
+    ``seeing`` are the sections of ``TEST`` that the branches name.
+    """
+    for name in enabled:
+        if name in _OF_BRANCHES and name not in seeing:
+            raise ValueError(
+                f"TEST.{name}.ENABLED asks for a branch that sees its detections in these views, "
+                f"which the model of MODEL.TYPE {cfg.MODEL.TYPE} lacks; give TEST.{name}.ENABLED "
+                "False"
+            )
+    if unknown := sorted(set(seeing) - {_BOXES, *_OF_BRANCHES}):
+        raise ValueError(
+            f"a branch of the model sees its detections in the views of TEST.{unknown[0]}, and "
+            f"there is no such section; its views_key must be one of {_BOXES}, "
+            f"{', '.join(_OF_BRANCHES)}"
+        )
 
 
 def _flip_order(layout: KeypointLayout | None) -> tuple[int, ...]:
@@ -198,10 +219,9 @@ def _flip_order(layout: KeypointLayout | None) -> tuple[int, ...]:
         raise ValueError(f"{error}, or give TEST.KPS_AUG.H_FLIP False") from None
 
 
-def _views(base: View, flip: bool, scales: Sequence[int], max_size: int) -> list[View]:
-    views = [base, *(View(scale, max_size) for scale in scales)]
-    return views + [replace(view, flipped=True) for view in views] if flip else views
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
+def _views(base: View, section: CfgNode) -> list[View]:
+    """Return the views of a section of ``TEST``, ``base`` the first, or it alone."""
+    if not section.ENABLED:
+        return [base]
+    views = [base, *(View(scale, section.MAX_SIZE) for scale in section.SCALES)]
+    return views + [replace(view, flipped=True) for view in views] if section.H_FLIP else views

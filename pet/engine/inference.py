@@ -24,7 +24,7 @@ from pet.engine.augmentation import with_augmentation
 from pet.engine.class_match import ClassMatch, match_classes
 from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
-from pet.evaluation.coco import IOU_TYPES, evaluate_coco, scored_classes, write_metrics
+from pet.evaluation.coco import evaluate_coco, scored_classes, write_metrics
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import (
@@ -38,6 +38,7 @@ from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
 from pet.logger.progress import show_progress
 from pet.logger.training_logger import logging_rank, setup_logging
+from pet.modeling.abilities import check_abilities, detection_limit, result_kinds
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
 from pet.utils import comm
@@ -123,6 +124,7 @@ def _prepare(cfg: CfgNode) -> _Job:
     """Read weights and data; find what is missing or does not fit before any model is built."""
     if not cfg.TEST.DATASETS:
         raise ValueError("TEST.DATASETS names no data set to test on, such as coco_2017_val")
+    check_abilities(cfg, "testing")
     file = _weights_file(cfg)
     if cfg.TEST.WEIGHTS:
         require_weights(file, "TEST.WEIGHTS")
@@ -185,20 +187,19 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
     """Warn where images have more objects than the model may find in one."""
-    family = "RETINANET" if cfg.MODEL.RETINANET_ON else "FAST_RCNN"
-    most = cfg[family].DETECTIONS_PER_IMG
+    limit = detection_limit(cfg)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
-    if not cfg.MODEL.RPN_ONLY and counts.size and counts.max() > most:
+    if limit is not None and counts.size and counts.max() > limit.most:
         _logger.warning(
-            "%d of the images of %s have more than %d objects, the most image %d with %d, but %s."
-            "DETECTIONS_PER_IMG lets at most %d be found in an image; raise it to find more",
-            (counts > most).sum(),
+            "%d of the images of %s have more than %d objects, the most image %d with %d, but %s "
+            "lets at most %d be found in an image; raise it to find more",
+            (counts > limit.most).sum(),
             data.name,
-            most,
+            limit.most,
             data.image_ids[counts.argmax()],
             counts.max(),
-            family,
-            most,
+            limit.key,
+            limit.most,
         )
 
 
@@ -281,9 +282,7 @@ def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
     for tested in job.sets:
         name, folder = tested.name, _folder(cfg, tested.name)
         shards = [_shard(folder, rank, world_size) for rank in range(world_size)]
-        present = (True, cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON)
-        kinds = [kind for kind, on in zip(IOU_TYPES, present, strict=True) if on]
-        files = merge_shards(shards, folder, tested.data.image_ids, kinds)
+        files = merge_shards(shards, folder, tested.data.image_ids, result_kinds(cfg))
         errors = list(unread_images(shards).values())
         for shard in shards:
             shard.unlink()

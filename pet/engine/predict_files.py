@@ -139,7 +139,8 @@ def detection_records(
 
     A record has ``category_id`` (the label), ``class_name``, ``bbox`` (x, y, width, height),
     ``score`` and, where there are masks, ``segmentation`` (RLE), where there are keypoints,
-    ``keypoints`` (x, y and a third value of each), whose places are ``keypoint_shift`` less.
+    ``keypoints`` (x, y and a third value of each), whose places are ``keypoint_shift`` less; and
+    ``extras``, as ``image_results`` writes them, where a part of the user's own predicts some.
     """
     labels = range(1, len(class_names) + 1)
     kinds = image_results(0, detections, labels, keypoint_shift).records.values()

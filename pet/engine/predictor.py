@@ -11,6 +11,7 @@ from pet.config import CfgNode, cfg, default_cfg, freeze, merge_cfg_from_file, m
 from pet.data.build import build_image_reader, make_test_batch
 from pet.engine.augmentation import with_augmentation
 from pet.layers.fold import prepare_for_inference
+from pet.modeling.abilities import check_abilities
 from pet.modeling.build import build_model
 from pet.structures import Detections
 from pet.utils.autocast import autocast
@@ -51,6 +52,7 @@ class Predictor:
         file = _find_weights(self.cfg, weights)
         self.cfg.TEST.WEIGHTS = str(file)
         require_weights(file, "TEST.WEIGHTS")
+        check_abilities(self.cfg, "testing")
         imported = import_weights(file)
         if self.cfg.MODEL.RPN_ONLY:
             self.cfg.MODEL.NUM_CLASSES = 2  # an object, whatever its class, and the background

@@ -27,8 +27,9 @@ from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.evaluation.oks import warn_of_sigmas
 from pet.launch.processes import get_local_rank, setup_distributed
 from pet.logger.training_logger import TrainingLogger, build_logger, logging_rank, setup_logging
+from pet.modeling.abilities import check_abilities
 from pet.modeling.build import build_model
-from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
+from pet.modeling.contract import CompilesDense
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
 from pet.structures import ImageList, Targets
@@ -131,6 +132,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     hooks = build_hooks(cfg)
     resumes = cfg.TRAIN.AUTO_RESUME and (folder / LATEST).is_file()
     _check_start(cfg, resumes)
+    check_abilities(cfg, "training")
     datasets = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
     set_num_classes(cfg, resolve_num_classes(datasets, cfg))
     if datasets.keypoint_layout is not None:
@@ -189,8 +191,9 @@ def _start(
     """Return what a run begins with, or goes on with: its weights, and the states beside them."""
     seed_all(cfg.SEED)
     model = build_model(device, cfg)
+    check_abilities(cfg, "training", model)
     if cfg.SOLVER.COMPILE:
-        _compile(model, cfg)
+        _compile(model)
     optimizer = build_optimizer(model, cfg)
     scheduler = build_lr_scheduler(optimizer, cfg)
     checkpointer = build_checkpointer(datasets.class_names, cfg, datasets.keypoint_layout)
@@ -266,9 +269,8 @@ def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
     freeze(cfg)
 
 
-def _compile(model: nn.Module, cfg: CfgNode) -> None:
-    if not isinstance(model, Generalized_RCNN):
-        raise ValueError(f"SOLVER.COMPILE is for generalized_rcnn, not for {cfg.MODEL.TYPE}")
+def _compile(model: nn.Module) -> None:
+    assert isinstance(model, CompilesDense)
     model.compile_dense()
 
 

@@ -5,7 +5,7 @@ for the AP, and keeps the files small and the same in every run.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +50,9 @@ def image_results(
     category ``category_ids[l - 1]``. Labels of no class (``MODEL.CLASS_LABELS`` category_id) are
     also written, with an id that no category has, which COCO's evaluation ignores. Label 0 and
     labels whose category is None are left out. ``keypoint_shift`` is subtracted from the
-    coordinates of keypoints (``KRCNN.PIXEL_SHIFT``). Raises ValueError if a box, score or keypoint
-    is not finite.
+    coordinates of keypoints (``KRCNN.PIXEL_SHIFT``). The records of boxes hold, under "extras",
+    each of ``Detections.extras`` that is a number (N,) or a list of numbers (N, D) per detection.
+    Raises ValueError if a box, score, keypoint or one of these extras is not finite.
     """
     detections = detections.to("cpu")
     known = torch.tensor([False, *(category is not None for category in category_ids)])
@@ -72,6 +73,8 @@ def image_results(
         {"score": round(score, _SCORE_DECIMALS)} for score in detections.scores.double().tolist()
     ]
     kinds = {"bbox": list(_boxes(detections))}
+    if extras := _plain_extras(detections):
+        _add_extras(kinds["bbox"], extras, image_id)
     if detections.mask_probs is not None:
         kinds["segm"] = list(_masks(detections))
     if detections.keypoints is not None:
@@ -85,6 +88,25 @@ def image_results(
             for kind, parts in kinds.items()
         },
     )
+
+
+def _plain_extras(detections: Detections) -> dict[str, Tensor]:
+    """Return those of the extras that are a number or a list of numbers a detection."""
+    return {name: values for name, values in detections.extras.items() if values.dim() in (1, 2)}
+
+
+def _add_extras(records: Sequence[Record], extras: Mapping[str, Tensor], image_id: int) -> None:
+    """Add ``extras``, each (N,) or (N, D), to the N ``records``, in place."""
+    for name, values in extras.items():
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"image {image_id} has a detection whose {name!r}, one of Detections.extras, is "
+                "not a finite number"
+            )
+        if values.is_floating_point():
+            values = values.double().round(decimals=_SCORE_DECIMALS)
+        for record, value in zip(records, values.tolist(), strict=True):
+            record.setdefault("extras", {})[name] = value
 
 
 def _boxes(detections: Detections) -> Iterator[Record]:

@@ -9,6 +9,15 @@ from pet.modeling import registry
 
 
 def build_model(device: torch.device | str = "cpu", cfg: CfgNode = cfg) -> nn.Module:
-    """Return the model of ``MODEL.TYPE`` on ``device``, laid out channels_last."""
-    model: nn.Module = registry.MODELS[cfg.MODEL.TYPE](cfg)
+    """Return the model of ``MODEL.TYPE`` on ``device``, laid out channels_last.
+
+    Raises KeyError for an unknown type, TypeError where its builder gives no ``nn.Module``, and
+    what the builder raises.
+    """
+    model = registry.MODELS[cfg.MODEL.TYPE](cfg)
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"the builder of MODEL.TYPE {cfg.MODEL.TYPE} returned a {type(model).__name__}; it "
+            "must return an nn.Module"
+        )
     return model.to(device).to(memory_format=torch.channels_last)

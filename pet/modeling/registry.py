@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pet.modeling.contract import DetectionModel
 from pet.utils.registry import Registry
 
 Builder = Callable[..., Any]  # what a builder returns is said beside its registry
@@ -17,5 +18,8 @@ ROI_BOX_HEADS: Registry[Builder] = Registry("box head", "FAST_RCNN.ROI_BOX_HEAD"
 ROI_MASK_HEADS: Registry[Builder] = Registry("mask head", "MRCNN.ROI_MASK_HEAD")
 #: ``builder(dim_in, cfg)`` -> head with ``dim_out`` (int).
 ROI_KEYPOINT_HEADS: Registry[Builder] = Registry("keypoint head", "KRCNN.ROI_KEYPOINT_HEAD")
-#: ``builder(cfg)`` -> model.
-MODELS: Registry[Builder] = Registry("model", "MODEL.TYPE")
+#: ``builder(source, cfg)`` -> branch, as ``pet.modeling.rcnn.roi_branch`` says.
+ROI_BRANCHES: Registry[Builder] = Registry("RoI branch", "MODEL.ROI_BRANCHES")
+#: ``builder(cfg)`` -> model. A class, or a function whose annotation names one, tells what its
+#: models can do before there is one.
+MODELS: Registry[Callable[..., DetectionModel]] = Registry("model", "MODEL.TYPE")

@@ -1,7 +1,7 @@
 """What a model found in one image."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -27,6 +27,9 @@ class Detections:
     # tells how sure they are; see KRCNN.SCORE_METHOD. None: no keypoints
     keypoints: Tensor | None = None
     drop_empty: bool = True  # whether ``resized`` drops empty boxes; see RETINANET.DROP_EMPTY
+    # What a part of the user's own predicts of each, by name: (N, ...) each. No number of them is
+    # changed with the size of the image.
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -35,6 +38,8 @@ class Detections:
         assert self.mask_paste in PASTE_METHODS, self.mask_paste
         if self.keypoints is not None:
             assert len(self.keypoints) == count and self.keypoints.shape[2:] == (3,)
+        for name, values in self.extras.items():
+            assert len(values) == count, f"extras[{name!r}] are {len(values)} of {count} detections"
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -48,6 +53,7 @@ class Detections:
             labels=self.labels.to(device),
             mask_probs=None if self.mask_probs is None else self.mask_probs.to(device),
             keypoints=None if self.keypoints is None else self.keypoints.to(device),
+            extras={name: values.to(device) for name, values in self.extras.items()},
         )
 
     def __getitem__(self, index: Tensor) -> "Detections":
@@ -59,6 +65,26 @@ class Detections:
             labels=self.labels[index],
             mask_probs=None if self.mask_probs is None else self.mask_probs[index],
             keypoints=None if self.keypoints is None else self.keypoints[index],
+            extras={name: values[index] for name, values in self.extras.items()},
+        )
+
+    @staticmethod
+    def join(found: Sequence["Detections"]) -> "Detections":
+        """Return all of ``found``, one or more, of one image, in their order: not best first.
+
+        Masks, keypoints and each of the ``extras`` are in all of them or in none.
+        """
+        first = found[0]
+        assert all(one.size == first.size for one in found), "detections of several sizes"
+        assert all(one.extras.keys() == first.extras.keys() for one in found), "extras that differ"
+        return replace(
+            first,
+            boxes=torch.cat([one.boxes for one in found]),
+            scores=torch.cat([one.scores for one in found]),
+            labels=torch.cat([one.labels for one in found]),
+            mask_probs=_cat([one.mask_probs for one in found]),
+            keypoints=_cat([one.keypoints for one in found]),
+            extras={name: torch.cat([one.extras[name] for one in found]) for name in first.extras},
         )
 
     def resized(self, size: tuple[int, int]) -> "Detections":
@@ -100,3 +126,10 @@ class Detections:
             height, width = crop.bits.shape
             image[crop.y : crop.y + height, crop.x : crop.x + width] = torch.from_numpy(crop.bits)
         return full.to(self.boxes.device)
+
+
+def _cat(values: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the tensors one after the other, or None where there are none."""
+    there = [value for value in values if value is not None]
+    assert len(there) in (0, len(values)), "detections with and without masks or keypoints"
+    return torch.cat(there) if there else None

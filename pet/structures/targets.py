@@ -1,6 +1,7 @@
 """The ground truth of one image, as training sees it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,12 +21,16 @@ class Targets:
     # (N, P, 3) float32: x, y and visibility (0 not labelled, 1 hidden, 2 visible) of P points; None
     # where the data set is read without
     keypoints: Tensor | None = None
+    # What a data set of the user's own knows of each object, by name: (N, ...) each
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.boxes.shape == (len(self.labels), 4)
         assert self.masks is None or len(self.masks) == len(self.labels)
         if self.keypoints is not None:
             assert len(self.keypoints) == len(self.labels) and self.keypoints.shape[2:] == (3,)
+        for name, values in self.extras.items():
+            assert len(values) == len(self.labels), f"extras[{name!r}] are not one an object"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,6 +47,10 @@ class Targets:
                 if self.keypoints is None
                 else self.keypoints.to(device, non_blocking=non_blocking)
             ),
+            extras={
+                name: values.to(device, non_blocking=non_blocking)
+                for name, values in self.extras.items()
+            },
         )
 
     def pin_memory(self) -> "Targets":
@@ -52,4 +61,5 @@ class Targets:
             labels=self.labels.pin_memory(),
             masks=None if self.masks is None else self.masks.pin_memory(),
             keypoints=None if self.keypoints is None else self.keypoints.pin_memory(),
+            extras={name: values.pin_memory() for name, values in self.extras.items()},
         )

@@ -8,7 +8,7 @@ from pet.config import freeze
 from pet.data.build import make_test_batch
 from pet.engine.augmentation import AugmentedDetector, View, with_augmentation
 from pet.modeling.build import build_model
-from pet.modeling.rcnn.fast_rcnn import DetectionRule
+from pet.modeling.postprocessing import DetectionRule, join_views
 from pet.structures import Detections
 from pet.utils.autocast import autocast
 from pet.utils.seed import seed_all
@@ -38,7 +38,9 @@ def test_without_augmentation_the_model_is_as_it_was():
 
 
 def test_a_model_of_ones_own_has_no_augmentation():
-    with pytest.raises(ValueError, match=r"TEST\.BBOX_AUG.* MODEL\.TYPE .*generalized_rcnn"):
+    with pytest.raises(
+        ValueError, match=r"TEST\.BBOX_AUG.* MODEL\.TYPE .*generalized_rcnn.* has no features, "
+    ):
         with_augmentation(torch.nn.Identity(), aug_cfg(BBOX__ENABLED=True))
 
 
@@ -145,8 +147,6 @@ def test_a_mirrored_image_gives_the_mirrored_detections():
 class Fixed:
     """Stands for a model that finds one box in each view, by the view's size."""
 
-    Mask_RCNN = Keypoint_RCNN = None
-
     def __init__(
         self, found: dict[tuple[int, int], tuple[list[float], float]], drop_empty: bool = True
     ) -> None:
@@ -166,9 +166,12 @@ class Fixed:
         found = Detections(torch.tensor([box]), torch.tensor([score]), torch.tensor([1]), sizes[0])
         return [replace(found, drop_empty=self.drop_empty)]
 
+    def join(self, found):
+        return join_views(found, RULE)
+
 
 def detector(model: Fixed, views: list[View]) -> AugmentedDetector:
-    built = AugmentedDetector(torch.nn.Identity(), views, views, RULE, aug_cfg(BBOX__ENABLED=True))
+    built = AugmentedDetector(torch.nn.Identity(), {"BBOX_AUG": views}, aug_cfg(BBOX__ENABLED=True))
     built.__dict__["_modules"].pop("model")
     object.__setattr__(built, "model", model)
     return built
@@ -206,9 +209,8 @@ def test_the_config_names_the_views():
     built = with_augmentation(model_of(cfg), cfg)
     straight = [View(64, 128), View(32, 300), View(96, 300)]
     mirrored = [View(view.short_side, view.max_size, True) for view in straight]
-    assert list(built.box_views) == straight + mirrored
-    assert list(built.mask_views) == [View(64, 128)]
-    assert built.rule == built.model.Fast_RCNN.detection_rule
+    assert list(built.views["BBOX_AUG"]) == straight + mirrored
+    assert built.views["MASK_AUG"] == built.views["KPS_AUG"] == (View(64, 128),)
 
 
 @torch.inference_mode()

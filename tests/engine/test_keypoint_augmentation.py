@@ -60,7 +60,7 @@ def test_views_change_the_points():
     cfg = keypoint_cfg(KPS__ENABLED=True, KPS__SCALES=(96,), KPS__MAX_SIZE=160)
     model = model_of(cfg)
     augmented = with_augmentation(model, cfg, LAYOUT)
-    assert len(augmented.keypoint_views) == 4 and len(augmented.box_views) == 1
+    assert len(augmented.views["KPS_AUG"]) == 4 and len(augmented.views["BBOX_AUG"]) == 1
     [found] = augmented(make_test_batch([picture()], cfg))
     [plain] = model(make_test_batch([picture()], model_cfg))
     plain = plain.resized(SIZE)

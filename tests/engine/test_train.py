@@ -85,9 +85,10 @@ def test_a_compiled_run_is_the_same_run(folder, monkeypatch):
         torch.testing.assert_close(traced_state[key], value, msg=key)
 
 
-def test_only_the_family_itself_is_compiled(folder, monkeypatch):
+def test_a_model_without_parts_to_compile_is_not_compiled(folder, monkeypatch):
     monkeypatch.setitem(registry.MODELS._parts, "mine", lambda cfg: nn.Linear(1, 1))
-    with pytest.raises(ValueError, match=r"SOLVER\.COMPILE is for generalized_rcnn, not for mine"):
+    wanted = r"SOLVER\.COMPILE asks for .* MODEL\.TYPE mine lacks: Linear has no compile_dense"
+    with pytest.raises(ValueError, match=wanted):
         run_training("tiny.yaml", tiny_cfg(folder, SOLVER__COMPILE=True, MODEL__TYPE="mine"))
 
 

@@ -45,6 +45,25 @@ def test_box_records_are_worked_out_by_hand():
     }
 
 
+def test_extras_of_a_number_or_a_list_stand_in_the_records_of_boxes():
+    extras = {
+        "age": torch.tensor([3, 4]),
+        "is_wet": torch.tensor([True, False]),
+        "colour": torch.tensor([[0.1, 0.2], [1 / 3, 1e7]]),
+        "picture": torch.zeros(2, 3, 3),
+    }
+    found = replace(some_detections(2), labels=torch.tensor([1, 2]), extras=extras)
+    records = image_results(7, found, category_ids=(3, 18)).records
+    assert records["bbox"][0]["extras"] == {"age": 3, "is_wet": True, "colour": [0.1, 0.2]}
+    assert records["bbox"][1]["extras"]["colour"] == [0.333333, 1e7]
+    assert "extras" not in records["segm"][0]
+    left = image_results(7, found, category_ids=(None, 18)).records["bbox"]
+    assert [record["extras"]["age"] for record in left] == [4]
+    extras["age"] = torch.tensor([3.0, float("nan")])
+    with pytest.raises(ValueError, match=r"image 7 .* 'age', one of Detections\.extras"):
+        image_results(7, found, category_ids=(3, 18))
+
+
 def test_a_label_without_a_category_is_left_out():
     detections = some_detections(20)
     every = image_results(7, detections, (3, 18)).records

@@ -156,3 +156,51 @@ def test_moving_takes_every_tensor_along(with_masks):
     tensors = [moved.boxes, moved.scores, moved.labels]
     tensors += [moved.mask_probs] if with_masks else []
     assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+# Extras ------------------------------------------------------------------------------------------
+
+
+def with_extras() -> Detections:
+    extras = {"age": torch.tensor([3, 4, 5]), "colour": torch.eye(3)}
+    return replace(detections(), extras=extras)
+
+
+def test_extras_go_where_their_detections_go():
+    found = with_extras()
+    picked = found[torch.tensor([2, 0])]
+    assert picked.extras["age"].tolist() == [5, 3]
+    assert picked.extras["colour"].tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    # The last box is moved out of the image.
+    moved = replace(found, boxes=found.boxes + torch.tensor([[0.0], [0.0], [40.0]]))
+    assert moved.resized((30, 40)).extras["age"].tolist() == [3, 4]
+    assert {values.device.type for values in found.to("meta").extras.values()} == {"meta"}
+    assert detections().extras == {} and detections()[:0].extras == {}
+
+
+def test_extras_are_one_of_each():
+    with pytest.raises(AssertionError, match=r"extras\['age'\] are 2 of 3 detections"):
+        replace(detections(), extras={"age": torch.zeros(2)})
+
+
+# Joining -----------------------------------------------------------------------------------------
+
+
+def test_joined_detections_stand_one_behind_the_other():
+    points = torch.arange(9.0).reshape(3, 1, 3)
+    found = replace(with_extras(), keypoints=points, mask_paste="integer_box", drop_empty=False)
+    joined = Detections.join([found, found[torch.tensor([1])]])
+    assert len(joined) == 4 and joined.size == (30, 40)
+    assert joined.boxes[3].tolist() == [4.0, 5.0, 44.0, 30.0]
+    assert joined.labels.tolist() == [2, 1, 2, 1]
+    assert joined.keypoints[:, 0, 0].tolist() == [0.0, 3.0, 6.0, 3.0]
+    assert torch.equal(joined.mask_probs[3], found.mask_probs[1])
+    assert joined.extras["age"].tolist() == [3, 4, 5, 4]
+    assert (joined.mask_paste, joined.drop_empty) == ("integer_box", False)
+    assert Detections.join([none_found(), none_found()]).mask_probs is None
+
+
+def test_only_what_is_alike_is_joined():
+    for other in (none_found(), replace(detections(), size=(9, 9)), with_extras()):
+        with pytest.raises(AssertionError):
+            Detections.join([detections(), other])

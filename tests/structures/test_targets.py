@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,12 +30,15 @@ def test_the_fields_must_agree():
         Targets(boxes=boxes[:1], labels=labels, size=(5, 5), image_id=1)
     with pytest.raises(AssertionError):
         Targets(boxes=boxes, labels=labels, size=(5, 5), image_id=1, masks=MaskCrops.pack([]))
+    with pytest.raises(AssertionError, match="age"):
+        replace(targets(2), extras={"age": torch.zeros(3)})
 
 
 @pytest.mark.parametrize("with_masks", [True, False])
 def test_moving_takes_every_tensor_along(with_masks):
-    before = targets(2, with_masks)
+    before = replace(targets(2, with_masks), extras={"age": torch.tensor([3, 4])})
     moved = before.to("meta")
+    assert moved.extras["age"].device.type == "meta"
     assert moved.boxes.device.type == moved.labels.device.type == "meta"
     assert (moved.size, moved.image_id) == ((20, 30), 7)
     assert before.boxes.device.type == "cpu"

@@ -1,43 +1,8 @@
-"""Test a model of the R-CNN family: write result files, COCO's metrics and optional pictures.
+"""The tool ``tools/test_net.py``, by the path that it had at first."""
 
-    python tools/rcnn/test_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
+import runpy
+from pathlib import Path
 
-Uses all visible GPUs, or ``--nproc`` processes. ``torchrun`` and ``python -m
-torch.distributed.launch`` can start it, too, as for train_net.py.
-"""
+_TOOL = Path(__file__).resolve().parents[1] / "test_net.py"
 
-import argparse
-
-from pet.utils.sigint import leave_on_interrupt
-
-if __name__ == "__main__":
-    leave_on_interrupt()  # the imports below take seconds
-
-from pet.engine.inference import run_test
-from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, positive_int, run_tool
-from pet.launch.processes import teardown_distributed
-
-
-def main() -> None:
-    """Parse the command line and test."""
-    args = _parser().parse_args()
-    load_cfg(args)
-    try:
-        run_test(nproc=args.nproc)
-    finally:
-        teardown_distributed()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = ToolParser(description="Test a model of the R-CNN family.")
-    parser.add_argument(
-        "--nproc",
-        type=positive_int,
-        help="processes that share the images; default: one per GPU, or one",
-    )
-    add_cfg_arguments(parser)
-    return parser
-
-
-if __name__ == "__main__":
-    run_tool(main)
+globals().update(runpy.run_path(str(_TOOL), run_name=__name__))

@@ -1,39 +1,8 @@
-"""Train a model of the R-CNN family.
+"""The tool ``tools/train_net.py``, by the path that it had at first."""
 
-    python tools/rcnn/train_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
-
-On several GPUs, start it with ``torchrun --nproc_per_node=8 tools/rcnn/train_net.py ...`` or with
-``python -m torch.distributed.launch --nproc_per_node=8 tools/rcnn/train_net.py ...``.
-"""
-
-import argparse
+import runpy
 from pathlib import Path
 
-from pet.utils.sigint import leave_on_interrupt
+_TOOL = Path(__file__).resolve().parents[1] / "train_net.py"
 
-if __name__ == "__main__":
-    leave_on_interrupt()  # the imports below take seconds
-
-from pet.engine.train import run_training
-from pet.launch.command_line import ToolParser, add_cfg_arguments, load_cfg, run_tool
-from pet.launch.processes import teardown_distributed
-
-
-def main() -> None:
-    """Parse the command line and train."""
-    args = _parser().parse_args()
-    load_cfg(args)
-    try:
-        run_training(Path(args.cfg).name)
-    finally:
-        teardown_distributed()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = ToolParser(description="Train a model of the R-CNN family.")
-    add_cfg_arguments(parser)
-    return parser
-
-
-if __name__ == "__main__":
-    run_tool(main)
+globals().update(runpy.run_path(str(_TOOL), run_name=__name__))

@@ -12,12 +12,8 @@ from torch import Tensor, nn
 from pet.config import CfgNode, cfg
 from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
-from pet.modeling.rcnn.fast_rcnn import (
-    BoxPredictor,
-    FastRCNN,
-    build_detection_rule,
-    select_detections,
-)
+from pet.modeling.postprocessing import DetectionRule, build_detection_rule, select_detections
+from pet.modeling.rcnn.fast_rcnn import BoxPredictor, FastRCNN
 from pet.modeling.rcnn.roi_poolers import build_box_pooler
 from pet.modeling.rcnn.roi_sampling import RoISamplingRule, SampledRoIs, match_rois
 from pet.ops.boxes import clip_boxes
@@ -54,6 +50,11 @@ class CascadeRCNN(nn.Module):
         # nn.ModuleList, for a type checker, is a list of any modules.
         self.stages = cast(list[FastRCNN], nn.ModuleList(stages))
         self.weights = tuple(weights)
+
+    @property
+    def detection_rule(self) -> DetectionRule:
+        """Which boxes become detections, behind the last stage."""
+        return self.stages[-1].detection_rule
 
     @property
     def sampling_rule(self) -> RoISamplingRule:
@@ -93,7 +94,7 @@ class CascadeRCNN(nn.Module):
             boxes = moved_boxes(stage, deltas, boxes, sizes)
         scores = torch.stack(probs).mean(dim=0).split([len(per_image) for per_image in boxes])
         return [
-            select_detections(b[:, None], s, size, self.stages[-1].detection_rule)
+            select_detections(b[:, None], s, size, self.detection_rule)
             for b, s, size in zip(boxes, scores, sizes, strict=True)
         ]
 

@@ -12,11 +12,16 @@ import pet.modeling.rcnn.heads  # noqa: F401
 from pet.config import CfgNode, cfg
 from pet.layers.pixel_norm import PixelNorm
 from pet.modeling import registry
+from pet.modeling.contract import DetectionLimit
+from pet.modeling.postprocessing import join_views
 from pet.modeling.rcnn.cascade_rcnn import CascadeRCNN, build_cascade_rcnn
 from pet.modeling.rcnn.fast_rcnn import FastRCNN, build_fast_rcnn
-from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN, build_keypoint_rcnn
-from pet.modeling.rcnn.mask_rcnn import build_mask_rcnn, build_mask_rcnn_on_res5
+from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN
+from pet.modeling.rcnn.mask_rcnn import MaskRCNN
 from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
+from pet.modeling.rcnn.roi_branch import RoIBranch, RoISource
+from pet.modeling.rcnn.roi_branches import SWITCHES, build_roi_branches
+from pet.modeling.rcnn.roi_losses import roi_losses
 from pet.modeling.rcnn.roi_sampling import sample_rois
 from pet.modeling.rcnn.rpn import RPN, build_rpn
 from pet.ops.full_precision import full_precision
@@ -30,13 +35,17 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
     """Faster R-CNN, with or without a pyramid, and what stands on it.
 
     ``MODEL.MASK_ON`` makes it Mask R-CNN, ``MODEL.KEYPOINT_ON`` Keypoint R-CNN, both together a
-    model of both, ``MODEL.CASCADE_ON`` Cascade R-CNN; with ``MODEL.RPN_ONLY`` there are the
-    proposals alone. ``MODEL.RETINANET_ON`` makes it RetinaNet, which has none of these.
+    model of both, ``MODEL.CASCADE_ON`` Cascade R-CNN; ``MODEL.ROI_BRANCHES`` adds branches of the
+    user's own; with ``MODEL.RPN_ONLY`` there are the proposals alone. ``MODEL.RETINANET_ON`` makes
+    it RetinaNet, which has none of these.
 
     In training ``model(images, targets)`` returns a dict of ``losses`` and ``metrics`` (each name
     -> scalar) and ``total_loss``, the sum of the losses; in eval ``model(images)`` returns the
     detections of each image.
     """
+
+    Mask_RCNN: MaskRCNN | None
+    Keypoint_RCNN: KeypointRCNN | None
 
     def __init__(self, cfg: CfgNode = cfg) -> None:
         """Assemble the model; raises KeyError for unknown parts, ValueError without classes."""
@@ -72,7 +81,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             self.RPN = build_rpn(dim_in, cfg)
 
-        # A branch for each task
+        # A branch for each task, that for boxes first
         roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
         self.Fast_RCNN: FastRCNN | None = None
         self.Cascade_RCNN: CascadeRCNN | None = None
@@ -80,15 +89,24 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
             self.Cascade_RCNN = build_cascade_rcnn(dim_in, roi_scale, num_classes, cfg)
         elif not (cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON):
             self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
-        self.Mask_RCNN = None
-        if cfg.MODEL.MASK_ON and cfg.MRCNN.SHARE_RES5:
-            assert self.Fast_RCNN is not None
-            self.Mask_RCNN = build_mask_rcnn_on_res5(self.Fast_RCNN, num_classes, cfg)
-        elif cfg.MODEL.MASK_ON:
-            self.Mask_RCNN = build_mask_rcnn(dim_in, roi_scale, num_classes, cfg)
-        self.Keypoint_RCNN: KeypointRCNN | None = None
-        if cfg.MODEL.KEYPOINT_ON:
-            self.Keypoint_RCNN = build_keypoint_rcnn(dim_in, roi_scale, cfg)
+        for switch in SWITCHES:  # Mask_RCNN and Keypoint_RCNN are None where they are off
+            setattr(self, switch.attribute, None)
+        self._branches: list[str] = []
+        if self.box_branch is not None:
+            source = RoISource(dim_in, tuple(roi_scale), num_classes, self.box_branch)
+            for attribute, branch in build_roi_branches(source, cfg):
+                self._add_branch(attribute, branch)
+
+    def _add_branch(self, attribute: str, branch: nn.Module) -> None:
+        """Make ``branch`` a part of the model; ValueError where its name is taken."""
+        if getattr(self, attribute, None) is not None:
+            raise ValueError(
+                f"a branch of MODEL.ROI_BRANCHES, {type(branch).__name__}, is to be {attribute!r} "
+                "of the model, which has another part or method of that name; give it an attribute "
+                "of its own"
+            )
+        setattr(self, attribute, branch)
+        self._branches.append(attribute)
 
     def forward(
         self, images: ImageList, targets: Sequence[Targets] | None = None
@@ -101,7 +119,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         if self.box_branch is None:
             return self.dense_part.detect(features, images.sizes)
         proposals = self._propose(features, images.sizes)
-        features = as_pooled(features)
+        features = self.branch_features(features)
         return self.add_details(features, self.box_branch.detect(features, proposals, images.sizes))
 
     def features(self, images: ImageList) -> list[Tensor]:
@@ -120,6 +138,18 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         part = self.RPN if self.RetinaNet is None else self.RetinaNet
         assert part is not None
         return part
+
+    def branches(self) -> list[RoIBranch]:
+        """Return the branches on RoIs beside the boxes'."""
+        return [getattr(self, attribute) for attribute in self._branches]
+
+    @classmethod
+    def detection_limit(cls, cfg: CfgNode) -> DetectionLimit | None:
+        """Return the most detections of an image; None where they are proposals."""
+        if cfg.MODEL.RPN_ONLY:
+            return None
+        section = "RETINANET" if cfg.MODEL.RETINANET_ON else "FAST_RCNN"
+        return DetectionLimit(cfg[section].DETECTIONS_PER_IMG, f"{section}.DETECTIONS_PER_IMG")
 
     def compile_dense(self) -> None:
         """Let torch.compile make one program each of trunk, pyramid and what anchors predict from.
@@ -140,17 +170,10 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             assert self.RPN is not None
             proposals, losses = self.RPN(features, images.sizes, targets)
-            features = as_pooled(features)
+            features = self.branch_features(features)
             rois = sample_rois(proposals, targets, box_branch.sampling_rule)
-            if self.Mask_RCNN is not None and self.Mask_RCNN.shares_res5:
-                roi_losses, metrics = self.Mask_RCNN.losses_with_boxes(features, rois, targets)
-            else:
-                roi_losses, metrics = box_branch.losses(features, rois, targets)
-                if self.Mask_RCNN is not None:
-                    roi_losses |= self.Mask_RCNN.losses(features, rois, targets)
-            if self.Keypoint_RCNN is not None:
-                roi_losses |= self.Keypoint_RCNN.losses(features, rois, targets)
-            losses.update(roi_losses)
+            of_rois, metrics = roi_losses(box_branch, self.branches(), features, rois, targets)
+            losses.update(of_rois)
         total_loss = torch.stack(list(losses.values())).sum()
         return {"losses": losses, "metrics": metrics, "total_loss": total_loss}
 
@@ -164,7 +187,13 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         if self.box_branch is None:
             return self.dense_part.detect(features, sizes)
         proposals = self._propose(features, sizes)
-        return self.box_branch.detect(as_pooled(features), proposals, sizes)
+        return self.box_branch.detect(self.branch_features(features), proposals, sizes)
+
+    def join(self, found: Sequence[Detections]) -> Detections:
+        """Return those of the detections of several views of an image that NMS leaves."""
+        part = self.RetinaNet if self.box_branch is None else self.box_branch
+        assert part is not None, "there is nothing to join of proposals"
+        return join_views(found, part.detection_rule)
 
     def _propose(self, features: list[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         assert self.RPN is not None
@@ -174,13 +203,15 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
     def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
         """Return ``detections``, in pixels of the network input, with what else is predicted.
 
-        ``features`` come from ``as_pooled``.
+        ``features`` come from ``branch_features``.
         """
-        if self.Mask_RCNN is not None:
-            detections = self.Mask_RCNN.add_masks(features, detections)
-        if self.Keypoint_RCNN is not None:
-            detections = self.Keypoint_RCNN.add_keypoints(features, detections)
+        for branch in self.branches():
+            detections = branch.add(features, detections)
         return detections
+
+    def branch_features(self, features: list[Tensor]) -> list[Tensor]:
+        """Return ``features`` as the branches on RoIs read them: see ``as_pooled``."""
+        return as_pooled(features)
 
 
 def as_pooled(features: Sequence[Tensor]) -> list[Tensor]:

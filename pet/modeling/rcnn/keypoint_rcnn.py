@@ -3,7 +3,7 @@
 N images, R RoIs over all images, P points, H and W the sides of a heatmap, in cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from pet.config import CfgNode, cfg
 from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
+from pet.modeling.contract import SeenDetections
+from pet.modeling.rcnn.roi_branch import RoISource
 from pet.modeling.rcnn.roi_poolers import build_keypoint_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.ops.full_precision import full_precision
-from pet.ops.keypoints import NO_BIN, decode_heatmaps, keypoint_bins
+from pet.ops.keypoints import NO_BIN, decode_heatmaps, keypoint_bins, scale_keypoints
 from pet.structures import Detections, Targets
 
 # Cells of a heatmap along a side of a cell of the pooled grid: twice by the deconvolution, and
@@ -42,6 +44,9 @@ class KeypointPredictor(nn.Module):
 
 class KeypointRCNN(nn.Module):
     """Pools RoIs and predicts heatmaps; its two ends are ``losses`` and ``add_keypoints``."""
+
+    attribute = "Keypoint_RCNN"
+    views_key = "KPS_AUG"
 
     def __init__(
         self,
@@ -107,6 +112,31 @@ class KeypointRCNN(nn.Module):
             for per_image, maps in zip(detections, logits, strict=True)
         ]
 
+    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
+        """Do as ``add_keypoints``: every branch has it under this name."""
+        return self.add_keypoints(features, detections)
+
+    def add_in_views(
+        self,
+        views: Iterable[SeenDetections],
+        detections: Detections,
+        point_order: Sequence[int] = (),
+    ) -> Detections:
+        """Return ``detections`` with points from the mean heatmaps of ``views`` (Detectron).
+
+        They are decoded at the scale of the first view, which is not mirrored.
+        """
+        heatmaps, seen = [], []
+        for view in views:
+            seen.append(view.detections)
+            logits = self(view.features, [view.detections.boxes])
+            heatmaps.append(logits[:, list(point_order)].flip(-1) if view.flipped else logits)
+        mean = torch.stack(heatmaps).mean(dim=0)
+        (height, width), (seen_height, seen_width) = detections.size, seen[0].size
+        keypoints = self.decode(mean, seen[0].boxes)
+        scaled = scale_keypoints(keypoints, width / seen_width, height / seen_height)
+        return replace(detections, keypoints=scaled)
+
     def decode(self, logits: Tensor, boxes: Tensor) -> Tensor:
         """Return the points (R, P, 3) that ``logits`` (R, P, H, W) tell in ``boxes`` (R, 4)."""
         return decode_heatmaps(logits, boxes, self.score_method)
@@ -119,6 +149,12 @@ def keypoint_targets(rois: SampledRoIs, target: Targets, resolution: tuple[int, 
     """
     assert target.keypoints is not None, "the data set was read without keypoints"
     return keypoint_bins(target.keypoints[rois.matched], rois.foreground_boxes, resolution)
+
+
+@registry.ROI_BRANCHES.register("keypoint")
+def keypoint_branch(source: RoISource, cfg: CfgNode = cfg) -> KeypointRCNN:
+    """Return the branch that ``cfg`` describes."""
+    return build_keypoint_rcnn(source.dim_in, source.spatial_scale, cfg)
 
 
 def build_keypoint_rcnn(

@@ -4,7 +4,7 @@ N images, R RoIs over all images, K classes without the background, M the side o
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,9 @@ from pet.config import CfgNode, cfg
 from pet.layers.conv import as_matrix, init_conv
 from pet.layers.roi_pooler import RoIPooler
 from pet.modeling import registry
+from pet.modeling.contract import SeenDetections
 from pet.modeling.rcnn.fast_rcnn import FastRCNN
+from pet.modeling.rcnn.roi_branch import RoISource
 from pet.modeling.rcnn.roi_poolers import build_mask_pooler
 from pet.modeling.rcnn.roi_sampling import SampledRoIs
 from pet.modeling.rcnn.shared_res5 import SharedRes5
@@ -57,6 +59,9 @@ class MaskPredictor(nn.Module):
 
 class MaskRCNN(nn.Module):
     """Pools RoIs and predicts a mask in each; its two ends are ``losses`` and ``add_masks``."""
+
+    attribute = "Mask_RCNN"
+    views_key = "MASK_AUG"
 
     def __init__(
         self,
@@ -114,15 +119,12 @@ class MaskRCNN(nn.Module):
         """Whether the branch stands on res5 of the box branch."""
         return isinstance(self.pooler, SharedRes5)
 
-    def losses_with_boxes(
-        self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the losses and metrics of the box branch as well, whose res5 this one shares."""
-        assert isinstance(self.pooler, SharedRes5)
-        logits, deltas, foreground = self.pooler.predict(features, rois)
-        losses, metrics = self.pooler.box_branch.losses_of(logits, deltas, rois, targets)
-        masks = self.predict(foreground, [per_image.foreground_labels for per_image in rois])
-        return {**losses, **self.losses_of(masks, rois, targets)}, metrics
+    def losses_on_res5(
+        self, foreground: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """Return what ``losses`` does, given res5 (F, C, h, w) of the foreground."""
+        logits = self.predict(foreground, [per_image.foreground_labels for per_image in rois])
+        return self.losses_of(logits, rois, targets)
 
     def add_masks(
         self, features: Sequence[Tensor], detections: Sequence[Detections]
@@ -135,6 +137,25 @@ class MaskRCNN(nn.Module):
             replace(per_image, mask_probs=prob, mask_paste=self.paste_method)
             for per_image, prob in zip(detections, probs, strict=True)
         ]
+
+    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
+        """Do as ``add_masks``: every branch has it under this name."""
+        return self.add_masks(features, detections)
+
+    def add_in_views(
+        self,
+        views: Iterable[SeenDetections],
+        detections: Detections,
+        point_order: Sequence[int] = (),
+    ) -> Detections:
+        """Return ``detections`` with masks that are the mean over ``views`` (as in Detectron)."""
+        masks = []
+        for view in views:
+            [seen] = self.add_masks(view.features, [view.detections])
+            assert seen.mask_probs is not None
+            masks.append(seen.mask_probs.flip(-1) if view.flipped else seen.mask_probs)
+        mean = torch.stack(masks).mean(dim=0)
+        return replace(detections, mask_probs=mean, mask_paste=self.paste_method)
 
 
 def mask_targets(
@@ -169,6 +190,15 @@ def mask_targets(
     return align_crops(
         **crops, boxes=boxes, index=index, resolution=resolution, limits=torch.cat(limits)
     )
+
+
+@registry.ROI_BRANCHES.register("mask")
+def mask_branch(source: RoISource, cfg: CfgNode = cfg) -> MaskRCNN:
+    """Return the branch that ``cfg`` describes."""
+    if cfg.MRCNN.SHARE_RES5:
+        assert isinstance(source.box_branch, FastRCNN)
+        return build_mask_rcnn_on_res5(source.box_branch, source.num_classes, cfg)
+    return build_mask_rcnn(source.dim_in, source.spatial_scale, source.num_classes, cfg)
 
 
 def build_mask_rcnn(

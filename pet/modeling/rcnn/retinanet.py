@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pet.config import CfgNode, cfg
 from pet.modeling.anchors import AnchorGenerator
 from pet.modeling.matcher import FOREGROUND, IGNORED, match_boxes
-from pet.modeling.rcnn.fast_rcnn import DetectionRule, build_soft_nms_rule, suppress
+from pet.modeling.postprocessing import DetectionRule, build_soft_nms_rule, suppress
 from pet.modeling.rcnn.heads.retinanet_head import RetinaNetHead
 from pet.ops.boxes import clip_boxes, decode_boxes, encode_boxes
 from pet.ops.full_precision import full_precision

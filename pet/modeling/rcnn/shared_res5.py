@@ -1,4 +1,4 @@
-"""One res5 for the box and the mask branch of a model without pyramid ("C4").
+"""One res5 for the box branch and others, such as masks, of a model without pyramid ("C4").
 
 N images, R RoIs over all images, C channels of res5.
 """
@@ -15,7 +15,7 @@ from pet.modeling.rcnn.roi_sampling import SampledRoIs
 
 @dataclass(frozen=True)
 class SharedRes5:
-    """res5 of the box branch, as the mask branch takes it in place of pooled RoIs.
+    """res5 of the box branch, as another branch takes it in place of pooled RoIs.
 
     It is no module, so that the weights of res5 are the box branch's alone.
     """

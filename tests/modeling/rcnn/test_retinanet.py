@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pet.config import CfgNode, freeze
-from pet.modeling.rcnn.fast_rcnn import DetectionRule
+from pet.modeling.postprocessing import DetectionRule
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.modeling.rcnn.retinanet import (
     CandidateRule,

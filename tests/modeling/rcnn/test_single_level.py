@@ -12,6 +12,7 @@ from pet.modeling.backbones.resnet import build_res5
 from pet.modeling.build import build_model
 from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from pet.modeling.rcnn.heads.roi_res5_head import RoiRes5Head, roi_res5_head
+from pet.modeling.rcnn.roi_losses import roi_losses
 from pet.modeling.rcnn.roi_sampling import sample_rois
 from pet.weights.load import load_weights
 from tests.modeling.rcnn.small import box_targets, noise_images, small_cfg
@@ -164,7 +165,7 @@ def test_the_losses_are_those_of_the_branches_apart():
     features = model.features(images())
     boxes = [t.boxes for t in targets()]
     rois = sample_rois([b + 3 for b in boxes], targets(), model.Fast_RCNN.sampling_rule)
-    joint, metrics = model.Mask_RCNN.losses_with_boxes(features, rois, targets())
+    joint, metrics = roi_losses(model.Fast_RCNN, model.branches(), features, rois, targets())
     box_losses, box_metrics = model.Fast_RCNN.losses(features, rois, targets())
     apart = box_losses | model.Mask_RCNN.losses(features, rois, targets())
     assert list(joint) == list(apart) and list(metrics) == list(box_metrics)

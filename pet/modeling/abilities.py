@@ -1,0 +1,117 @@
+"""Which key of the config asks for which ability of a model, and what is said where it lacks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from torch import nn
+
+from pet.config import CfgNode
+from pet.modeling import registry
+from pet.modeling.contract import (
+    CompilesDense,
+    DetectionLimit,
+    DetectsInViews,
+    HasBranches,
+    TellsDetectionLimit,
+    TellsResultKinds,
+)
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """A key that asks for an ability."""
+
+    key: str
+    ability: type  # the protocol
+    remedy: str  # the value with which it asks for nothing
+
+
+_BRANCHES = _Demand("MODEL.ROI_BRANCHES", HasBranches, '"()"')
+_COMPILING = _Demand("SOLVER.COMPILE", CompilesDense, "False")
+_VIEWS = tuple(
+    _Demand(f"TEST.{name}.ENABLED", DetectsInViews, "False")
+    for name in ("BBOX_AUG", "MASK_AUG", "KPS_AUG")
+)
+_DEMANDS: Mapping[str, Sequence[_Demand]] = {
+    "training": (_BRANCHES, _COMPILING),
+    "testing": (_BRANCHES, *_VIEWS),
+}
+#: Kind of result -> the key of ``MODEL`` that asks for it.
+_KEYS_OF_KINDS = {"segm": "MASK_ON", "keypoints": "KEYPOINT_ON"}
+
+
+def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) -> None:
+    """Raise ValueError where a key asks for what the model of ``cfg`` cannot do.
+
+    ``purpose`` is "training" or "testing". Without a ``model`` this goes by its class, if what
+    is registered for ``MODEL.TYPE`` is one, or a function that says by its annotation which one it
+    returns; else it is not known yet, and nothing is raised. KeyError for an unknown type.
+    """
+    family = _class_of(cfg.MODEL.TYPE) if model is None else type(model)
+    if family is None:
+        return
+    for demand in _DEMANDS[purpose]:
+        if _get(cfg, demand.key) and not issubclass(family, demand.ability):
+            raise ValueError(_describe(demand, family, cfg))
+    kinds = result_kinds(cfg, family)
+    for kind, key in _KEYS_OF_KINDS.items():
+        if cfg.MODEL[key] and kind not in kinds:
+            raise ValueError(
+                f"MODEL.{key} asks for results of the kind {kind}, and MODEL.TYPE "
+                f"{cfg.MODEL.TYPE} gives {', '.join(kinds)} alone; give MODEL.{key} False, or "
+                "another MODEL.TYPE"
+            )
+
+
+def result_kinds(cfg: CfgNode, family: type | None = None) -> tuple[str, ...]:
+    """Return which of "bbox", "segm" and "keypoints" a model of ``cfg`` gives.
+
+    ``family`` is its class where it is at hand.
+    """
+    family = family or _class_of(cfg.MODEL.TYPE)
+    if family is not None and issubclass(family, TellsResultKinds):
+        return tuple(family.result_kinds(cfg))
+    return ("bbox", *(kind for kind, key in _KEYS_OF_KINDS.items() if cfg.MODEL[key]))
+
+
+def detection_limit(cfg: CfgNode) -> DetectionLimit | None:
+    """Return the most detections of an image; None where the family of ``cfg`` does not tell."""
+    family = _class_of(cfg.MODEL.TYPE)
+    if family is not None and issubclass(family, TellsDetectionLimit):
+        return family.detection_limit(cfg)
+    return None
+
+
+def _class_of(name: str) -> type | None:
+    """Return the class of the models of a ``MODEL.TYPE``, None where its builder does not tell."""
+    builder: Any = registry.MODELS[name]
+    if not isinstance(builder, type):
+        try:
+            builder = get_type_hints(builder).get("return")
+        except (NameError, TypeError, AttributeError):  # of annotations that name nothing
+            return None
+    is_model = isinstance(builder, type) and issubclass(builder, nn.Module)
+    return builder if is_model and builder is not nn.Module else None
+
+
+def _describe(demand: _Demand, family: type, cfg: CfgNode) -> str:
+    methods = [name for name in vars(demand.ability) if not name.startswith("_")]
+    lacking = [name for name in methods if not hasattr(family, name)]
+    able = [
+        name
+        for name in registry.MODELS
+        if (found := _class_of(name)) is not None and issubclass(found, demand.ability)
+    ]
+    return (
+        f"{demand.key} asks for the ability {demand.ability.__name__}, which MODEL.TYPE "
+        f"{cfg.MODEL.TYPE} lacks: {family.__name__} has no {', '.join(lacking)}; give "
+        f"{demand.key} {demand.remedy}, or a MODEL.TYPE that has it, such as {', '.join(able)}"
+    )
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    value: Any = cfg
+    for part in key.split("."):
+        value = value[part]
+    return value

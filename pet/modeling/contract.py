@@ -1,0 +1,138 @@
+"""What the engine asks of a model: the calls that every family has, and abilities that some have.
+
+The engine knows no family. Where a key of the config asks for more than training and detecting, it
+asks the model for an ability, which is a few methods; ``abilities.py`` says which key asks for
+which. N detections of an image, levels l of feature maps.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from pet.config import CfgNode
+from pet.structures import Detections, ImageList, Targets
+
+
+class DetectionModel(Protocol):
+    """A detector; it is an ``nn.Module``, too."""
+
+    training: bool
+
+    def forward(self, images: ImageList, targets: Sequence[Targets] | None = None) -> Any:
+        """Return losses in training, detections in eval.
+
+        In training a dict of ``losses`` and ``metrics`` (each name -> scalar) and ``total_loss``,
+        which is minimised. In eval a list of ``Detections``, one an image, best first, in pixels
+        of the network input; there are no ``targets`` then.
+        """
+
+
+# Abilities of a model ----------------------------------------------------------------------------
+
+
+@runtime_checkable
+class CompilesDense(Protocol):
+    """Has parts that torch.compile can make faster, for ``SOLVER.COMPILE``."""
+
+    def compile_dense(self) -> None:
+        """Compile them in place; the names of the parameters stay."""
+
+
+@runtime_checkable
+class DetectsInViews(Protocol):
+    """Can see an image in several views, for ``TEST.BBOX_AUG`` and the others."""
+
+    def features(self, images: ImageList) -> list[Tensor]:
+        """Return the maps (N, C, H_l, W_l) that all else is predicted from."""
+
+    def detect_boxes(
+        self, features: list[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """Return the boxes of each image, in pixels of the network input.
+
+        ``sizes`` N (height, width) of the images.
+        """
+
+    def join(self, found: Sequence[Detections]) -> Detections:
+        """Return which of the detections of several views, in pixels of one image, are left."""
+
+
+@runtime_checkable
+class HasBranches(Protocol):
+    """Adds to its boxes by branches, which ``MODEL.ROI_BRANCHES`` may be more of."""
+
+    def branches(self) -> "Sequence[Branch]":
+        """Return the branches, in the order in which they add to detections."""
+
+    def branch_features(self, features: list[Tensor]) -> list[Tensor]:
+        """Return ``features`` as the branches read them."""
+
+
+@runtime_checkable
+class TellsResultKinds(Protocol):
+    """Says which kinds of results there are: else they are those that ``MODEL`` asks for."""
+
+    @classmethod
+    def result_kinds(cls, cfg: CfgNode) -> Sequence[str]:
+        """Return those of "bbox", "segm" and "keypoints" that a model of ``cfg`` gives."""
+
+
+@dataclass(frozen=True)
+class DetectionLimit:
+    """The most detections of an image."""
+
+    most: int
+    key: str  # of the config, that sets it
+
+
+@runtime_checkable
+class TellsDetectionLimit(Protocol):
+    """Says how many detections of an image there may be, for a warning of crowded images."""
+
+    @classmethod
+    def detection_limit(cls, cfg: CfgNode) -> DetectionLimit | None:
+        """Return the limit of a model of ``cfg``; None where there is none to speak of."""
+
+
+# Branches ----------------------------------------------------------------------------------------
+
+
+class Branch(Protocol):
+    """A part of a model that adds to detections: masks, keypoints, ``extras``."""
+
+    def add(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
+        """Return ``detections``, in pixels of the network input, with what the branch predicts.
+
+        ``features`` come from ``branch_features``.
+        """
+
+
+@dataclass(frozen=True)
+class SeenDetections:
+    """Detections of one image as a view shows them."""
+
+    features: list[Tensor]  # of the view, as the branches read them
+    detections: Detections  # N, in pixels of the view
+    flipped: bool  # whether left and right are exchanged
+
+
+@runtime_checkable
+class AddsInViews(Protocol):
+    """A branch that sees its detections in several views; others see them in one."""
+
+    views_key: str  # the section of TEST that says in which views: "MASK_AUG", ...
+
+    def add_in_views(
+        self,
+        views: Iterable[SeenDetections],
+        detections: Detections,
+        point_order: Sequence[int],
+    ) -> Detections:
+        """Return ``detections`` with what the branch predicts from all ``views`` of them.
+
+        Of the views, the first is not mirrored, and each comes when it is asked for.
+        ``point_order`` as ``KeypointLayout.flip_order`` gives it, () where no view of
+        ``TEST.KPS_AUG`` is mirrored.
+        """
