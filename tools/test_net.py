@@ -1,4 +1,4 @@
-"""Test a model: result files, COCO's figures and, if asked for, pictures.
+"""Test a model: write result files, COCO's metrics and optional pictures.
 
     python tools/test_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
 

@@ -88,7 +88,7 @@ class _Conversion:
         self.of_sections(self._load(), source)
 
     def of_sections(self, sections: dict[str, Any], source: Mapping[str, Any]) -> None:
-        """Convert what is in memory; ``sections`` is used up."""
+        """Convert ``sections`` in memory; this removes the images from ``sections``."""
         entries = sections.get("annotations", [])
         for start in range(0, len(entries), _ENTRIES):
             self._builder.add(entries[start : start + _ENTRIES])

@@ -1,4 +1,4 @@
-"""Annotations from records in memory, for what stands in no file of COCO's format."""
+"""Annotations from records in memory, for data sets without a file in COCO's format."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from pet.annotations.values import Otherwise, flag, short
 #: An image, a category or an object: COCO's keys and values.
 Record = Mapping[str, Any]
 
-#: Section -> the keys that are read of its entries.
+#: Section -> the keys of its entries that are read.
 _KEYS = {
     "images": ("id", "file_name", "height", "width"),
     "categories": ("id", "name", "keypoints", "skeleton"),
@@ -35,23 +35,23 @@ def annotations_from_records(
     categories: Iterable[Record],
     objects: Iterable[Record] | None,
 ) -> Annotations:
-    """Return the annotations that the records tell, by the rules and checks of a file.
+    """Return the annotations in the records, checked by the same rules as a file.
 
-    ``name`` stands in messages for the file. The keys are COCO's:
+    ``name`` is used in messages instead of a file name. The keys are COCO's:
 
-    - of an image "id", "file_name" (from the image folder on), "height" and "width" in pixels;
-    - of a category "id" and "name", and for keypoints "keypoints", the names of its points, and
-      "skeleton", pairs of them counted from 1;
-    - of an object "image_id", "category_id" and "bbox": x, y, width, height in pixels; where there
-      are any, "segmentation" (polygons, each x, y, x, y ..., or an RLE, "size" and "counts"),
+    - images: "id", "file_name" (relative to the image folder), "height" and "width" in pixels;
+    - categories: "id" and "name"; for keypoints "keypoints", the names of the points, and
+      "skeleton", pairs of points counted from 1;
+    - objects: "image_id", "category_id" and "bbox": x, y, width, height in pixels; optional are
+      "segmentation" (polygons, each x, y, x, y ..., or an RLE with "size" and "counts"),
       "keypoints" (x, y and visibility of each point), "area" in pixels, "iscrowd" and "ignore".
-      "id" is numbered from 1 where no object has one.
+      If no object has an "id", they are numbered from 1.
 
     An object with "ignore" true, such as a difficult one of Pascal VOC, counts as a crowd: it is
-    not trained on, and what is found inside its box counts neither way. Arrays, tensors, tuples and
-    numbers of NumPy do in place of lists and numbers; other keys are passed over. ``objects`` None
-    says that nothing is annotated, so that nothing can be scored. Raises ValueError, naming
-    ``name``, the record and what is wrong, as ``read_annotations`` does.
+    not used in training, and detections in its box are not counted. Arrays, tensors, tuples and
+    NumPy numbers are accepted as lists and numbers; other keys are ignored. With ``objects`` None
+    there are no annotations, so the data set cannot be evaluated. Raises ValueError, which names
+    ``name``, the record and the fault, as ``read_annotations`` does.
     """
     source = Path(name)
     sections = {
@@ -70,7 +70,7 @@ def annotations_from_records(
 
 
 def _entries(source: Path, section: str, records: Iterable[Record]) -> list[Any]:
-    """Return ``records`` as entries of a file, which they stay apart from."""
+    """Return copies of ``records`` in the form of a file's entries."""
     entries = []
     for place, record in enumerate(records):
         try:
@@ -87,7 +87,7 @@ def _entry(record: Record, keys: Iterable[str]) -> Any:
 
 
 def _ignore(source: Path, place: int, entry: Any) -> None:
-    """Make a crowd of ``entry`` where it is to be ignored."""
+    """Mark ``entry`` as a crowd if its "ignore" is true."""
     if not isinstance(entry, dict) or "ignore" not in entry:
         return
     ignored = flag(entry.get("ignore"), Otherwise())
@@ -100,16 +100,16 @@ def _ignore(source: Path, place: int, entry: Any) -> None:
 
 
 def _number(entries: list[Any]) -> None:
-    """Number ``entries`` from 1 where none has an id."""
+    """Number ``entries`` from 1 if none of them has an id."""
     if all(isinstance(entry, dict) and entry.get("id") is None for entry in entries):
         for number, entry in enumerate(entries, 1):
             entry["id"] = number
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` as JSON would give it: dicts, lists, texts and numbers.
+    """Return ``value`` as JSON types: dicts, lists, texts and numbers.
 
-    Raises TypeError where it is nothing of that kind.
+    Raises TypeError for other types.
     """
     if type(value) in _PLAIN:
         return value
@@ -123,7 +123,7 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, int):  # of an enumeration
         return int(value)
-    if isinstance(value, bytes):  # the counts of an RLE, as pycocotools has them
+    if isinstance(value, bytes):  # the counts of an RLE from pycocotools
         return value.decode("utf-8", "replace")
     if isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -30,16 +30,16 @@ class Annotations:
     Flawed annotations are included; their flaws (``pet/annotations/flaws.py``) are recorded.
     """
 
-    file: Path  # of records, the name that they were given
+    file: Path  # the file, or the given name of records
     columns: Columns
-    added: tuple[tuple[int, str], ...] = ()  # id and name of categories beside those of the file
+    added: tuple[tuple[int, str], ...] = ()  # id and name of categories that are not in the file
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without what is derived: another process derives its own.
+        # Without cached properties, which another process computes itself.
         return {"file": self.file, "columns": self.columns, "added": self.added}
 
     def with_classes(self, names: Sequence[str]) -> "Annotations":
-        """Return the same, with a category for each of ``names`` that has none, under a free id."""
+        """Return a copy with a new category, of a free id, for each of ``names`` without one."""
         known = {category["name"] for category in self.categories}
         lacking = [name for name in names if name not in known]
         if not lacking:
@@ -60,7 +60,7 @@ class Annotations:
 
     @cached_property
     def categories(self) -> list[Entry]:
-        """The categories in order of id: "id", "name", and "keypoints" and "skeleton" if any."""
+        """The categories in order of id, with "id", "name" and, if any, "keypoints", "skeleton"."""
         found = [*self.columns.facts["categories"]]
         found += [{"id": number, "name": name} for number, name in self.added]
         return sorted(found, key=lambda category: category["id"])

@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 LATEST = "model_latest.pth"
 _ENTRIES = ("model", "optimizer", "optimizer_type", "scheduler", "iteration", "class_names")
-# What else a checkpoint of this or an earlier version holds.
+# Further entries in checkpoints of this or earlier versions.
 _FURTHER_ENTRIES = ("keypoints", "pet_version")
 
 
@@ -128,7 +128,7 @@ class Checkpointer:
         points = self._keypoints.names if self._keypoints else ()
         weights = _weights_of_same_model(bare, content, path, self._class_names, points)
         optimizer_state = _with_present_options(optimizer, content, path)
-        self._parts.load(content, path)  # ahead of the others, as it may be refused
+        self._parts.load(content, path)  # first, as it may be rejected
         copy_into(bare, weights)
         optimizer.load_state_dict(optimizer_state)
         scheduler.load_state_dict(content["scheduler"])

@@ -91,7 +91,7 @@ def image_results(
 
 
 def _plain_extras(detections: Detections) -> dict[str, Tensor]:
-    """Return those of the extras that are a number or a list of numbers a detection."""
+    """Return the extras with one number, (N,), or one list of numbers, (N, D), per detection."""
     return {name: values for name, values in detections.extras.items() if values.dim() in (1, 2)}
 
 

@@ -94,7 +94,7 @@ class BitMask:
         return BitMask(Crop(np.asfortranarray(tight), columns[0], rows[0]), (height, width))
 
     def resize(self, ratio_x: float, ratio_y: float) -> "BitMask":
-        """Return the mask of the image stretched by the two ratios, by nearest pixel centre."""
+        """Return the mask after the image is resized by the two ratios, by nearest neighbour."""
         height, width = round(self.size[0] * ratio_y), round(self.size[1] * ratio_x)
         rows, y = _nearest(
             start=self.pixels.y, count=self.pixels.bits.shape[0], ratio=ratio_y, limit=height
@@ -142,7 +142,7 @@ def _run_lengths(text: str | bytes) -> list[int]:
 
 
 def _nearest(*, start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:
-    """Return the source offset of each output pixel that falls on the crop, and the first one."""
+    """Return, along one axis, the crop pixel of each output pixel, and the first output pixel."""
     first = max(int(np.ceil(start * ratio - 0.5)), 0)
     centres = np.arange(first, min(int(np.ceil((start + count) * ratio - 0.5)), limit)) + 0.5
     source = np.floor(centres / ratio).astype(int) - start

@@ -92,7 +92,7 @@ def _by_strips(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """Return the weight's gradient (K, C, 3, 3), from the output's, ``grad`` (N, K, H, W)."""
+    """Return the gradient (K, C, 3, 3) of the weight; ``grad`` (N, K, H, W) is the output's."""
     channels = grad.shape[1]
     size = (6 * channels, x.shape[1], 1, 3)
     total = x.new_zeros(size)
