@@ -1,4 +1,4 @@
-"""Which key of the config asks for which ability of a model, and what is said where it lacks."""
+"""The abilities of a model that config keys ask for, and the error where a model lacks one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class _Demand:
 
     key: str
     ability: type  # the protocol
-    remedy: str  # the value with which it asks for nothing
+    remedy: str  # the value that asks for nothing
 
 
 _BRANCHES = _Demand("MODEL.ROI_BRANCHES", HasBranches, '"()"')
@@ -42,11 +42,11 @@ _KEYS_OF_KINDS = {"segm": "MASK_ON", "keypoints": "KEYPOINT_ON"}
 
 
 def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) -> None:
-    """Raise ValueError where a key asks for what the model of ``cfg`` cannot do.
+    """Raise ValueError if a key asks for an ability that the model of ``cfg`` lacks.
 
-    ``purpose`` is "training" or "testing". Without a ``model`` this goes by its class, if what
-    is registered for ``MODEL.TYPE`` is one, or a function that says by its annotation which one it
-    returns; else it is not known yet, and nothing is raised. KeyError for an unknown type.
+    ``purpose`` is "training" or "testing". Without ``model``, the class is the one registered for
+    ``MODEL.TYPE``, or the annotated return type of the function registered for it; if neither is
+    known, nothing is raised. Raises KeyError for an unknown type.
     """
     family = _class_of(cfg.MODEL.TYPE) if model is None else type(model)
     if family is None:
@@ -67,7 +67,7 @@ def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) 
 def result_kinds(cfg: CfgNode, family: type | None = None) -> tuple[str, ...]:
     """Return which of "bbox", "segm" and "keypoints" a model of ``cfg`` gives.
 
-    ``family`` is its class where it is at hand.
+    ``family`` is its class, if the caller has it.
     """
     family = family or _class_of(cfg.MODEL.TYPE)
     if family is not None and issubclass(family, TellsResultKinds):
@@ -76,7 +76,7 @@ def result_kinds(cfg: CfgNode, family: type | None = None) -> tuple[str, ...]:
 
 
 def detection_limit(cfg: CfgNode) -> DetectionLimit | None:
-    """Return the most detections of an image; None where the family of ``cfg`` does not tell."""
+    """Return the most detections of an image, or None if the family of ``cfg`` does not tell."""
     family = _class_of(cfg.MODEL.TYPE)
     if family is not None and issubclass(family, TellsDetectionLimit):
         return family.detection_limit(cfg)
@@ -84,7 +84,7 @@ def detection_limit(cfg: CfgNode) -> DetectionLimit | None:
 
 
 def _class_of(name: str) -> type | None:
-    """Return the class of the models of a ``MODEL.TYPE``, None where its builder does not tell."""
+    """Return the class of the models of a ``MODEL.TYPE``, or None if its builder does not tell."""
     builder: Any = registry.MODELS[name]
     if not isinstance(builder, type):
         try:

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 class AnchorGenerator(nn.Module):
     """Anchors of every size and ratio, centred at each feature pixel times the stride.
 
-    At a pixel the order is sizes outside, ratios inside. They are made anew for each
-    batch, which takes a thousandth of a step: kept for every shape of batch, they would fill
-    gigabytes.
+    The anchors of a pixel are ordered by size, then by ratio. They are computed anew for each
+    batch, which takes a thousandth of a step: a cache for every batch shape would fill gigabytes.
     """
 
     cells: Tensor
@@ -29,9 +28,9 @@ class AnchorGenerator(nn.Module):
 
         ``sizes`` of each level, square roots of areas in pixels, equally many on every level;
         ``ratios`` height / width; ``strides`` of each level, in pixels of the network input;
-        ``rounded`` whether corners at the origin are rounded, halves to even; ``step_from_size``
-        whether anchors stand the padded image's side // the map's side apart, as torchvision has
-        it, and not their stride: the two differ where a side does not divide by the stride.
+        ``rounded``: round the corners at the origin, halves to even; ``step_from_size``: space
+        anchors by the padded image's side // the map's side (torchvision), not by the stride; the
+        two differ if the stride does not divide a side.
         """
         super().__init__()
         self.strides = tuple(strides)
@@ -42,7 +41,7 @@ class AnchorGenerator(nn.Module):
         self.num_per_pixel = cells.shape[1]
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return for each map (N, C, H, W) its anchors (H * W * A, 4) xyxy, row by row of pixels.
+        """Return the anchors (H * W * A, 4) xyxy of each map (N, C, H, W), row by row of pixels.
 
         Float32, in pixels of the network input.
         """
@@ -56,7 +55,7 @@ class AnchorGenerator(nn.Module):
         """Return the distance of rows and of columns on each of the maps of ``sizes``."""
         if not self.step_from_size:
             return [(stride, stride) for stride in self.strides]
-        # The padded image divides by the stride of the finest map.
+        # The stride of the finest map divides the sides of the padded image.
         height, width = (side * self.strides[0] for side in sizes[0])
         return [(height // rows, width // columns) for rows, columns in sizes]
 

@@ -11,8 +11,8 @@ from pet.modeling import registry
 def build_model(device: torch.device | str = "cpu", cfg: CfgNode = cfg) -> nn.Module:
     """Return the model of ``MODEL.TYPE`` on ``device``, laid out channels_last.
 
-    Raises KeyError for an unknown type, TypeError where its builder gives no ``nn.Module``, and
-    what the builder raises.
+    Raises KeyError for an unknown type, TypeError if its builder returns no ``nn.Module``, and
+    the errors of the builder.
     """
     model = registry.MODELS[cfg.MODEL.TYPE](cfg)
     if not isinstance(model, nn.Module):

@@ -1,8 +1,8 @@
-"""What the engine asks of a model: the calls that every family has, and abilities that some have.
+"""The interface between engine and model: the calls of every family, and optional abilities.
 
-The engine knows no family. Where a key of the config asks for more than training and detecting, it
-asks the model for an ability, which is a few methods; ``abilities.py`` says which key asks for
-which. N detections of an image, levels l of feature maps.
+The engine knows no family. If a config key asks for more than training and detecting, the engine
+asks the model for an ability, which is a few methods; ``abilities.py`` maps keys to abilities.
+N detections of an image, levels l of feature maps.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ class DetectionModel(Protocol):
     def forward(self, images: ImageList, targets: Sequence[Targets] | None = None) -> Any:
         """Return losses in training, detections in eval.
 
-        In training a dict of ``losses`` and ``metrics`` (each name -> scalar) and ``total_loss``,
-        which is minimised. In eval a list of ``Detections``, one an image, best first, in pixels
-        of the network input; there are no ``targets`` then.
+        In training: a dict of ``losses`` and ``metrics`` (each name -> scalar) and ``total_loss``,
+        which is minimised. In eval, without ``targets``: a list of ``Detections``, one per image,
+        best first, in pixels of the network input.
         """
 
 
@@ -45,7 +45,7 @@ class DetectsInViews(Protocol):
     """Can see an image in several views, for ``TEST.BBOX_AUG`` and the others."""
 
     def features(self, images: ImageList) -> list[Tensor]:
-        """Return the maps (N, C, H_l, W_l) that all else is predicted from."""
+        """Return the feature maps (N, C, H_l, W_l) from which everything is predicted."""
 
     def detect_boxes(
         self, features: list[Tensor], sizes: Sequence[tuple[int, int]]
@@ -56,15 +56,15 @@ class DetectsInViews(Protocol):
         """
 
     def join(self, found: Sequence[Detections]) -> Detections:
-        """Return which of the detections of several views, in pixels of one image, are left."""
+        """Merge the detections of several views, in pixels of one image, and return those kept."""
 
 
 @runtime_checkable
 class HasBranches(Protocol):
-    """Adds to its boxes by branches, which ``MODEL.ROI_BRANCHES`` may be more of."""
+    """Has branches that add to its boxes; ``MODEL.ROI_BRANCHES`` may name more."""
 
     def branches(self) -> "Sequence[Branch]":
-        """Return the branches, in the order in which they add to detections."""
+        """Return the branches, in the order that they add to detections."""
 
     def branch_features(self, features: list[Tensor]) -> list[Tensor]:
         """Return ``features`` as the branches read them."""
@@ -72,11 +72,11 @@ class HasBranches(Protocol):
 
 @runtime_checkable
 class TellsResultKinds(Protocol):
-    """Says which kinds of results there are: else they are those that ``MODEL`` asks for."""
+    """Tells its kinds of results; without this ability they are those that ``MODEL`` asks for."""
 
     @classmethod
     def result_kinds(cls, cfg: CfgNode) -> Sequence[str]:
-        """Return those of "bbox", "segm" and "keypoints" that a model of ``cfg`` gives."""
+        """Return the kinds that a model of ``cfg`` gives, of "bbox", "segm" and "keypoints"."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,16 @@ class DetectionLimit:
     """The most detections of an image."""
 
     most: int
-    key: str  # of the config, that sets it
+    key: str  # the config key that sets it
 
 
 @runtime_checkable
 class TellsDetectionLimit(Protocol):
-    """Says how many detections of an image there may be, for a warning of crowded images."""
+    """Tells the most detections of an image, for a warning about crowded images."""
 
     @classmethod
     def detection_limit(cls, cfg: CfgNode) -> DetectionLimit | None:
-        """Return the limit of a model of ``cfg``; None where there is none to speak of."""
+        """Return the limit of a model of ``cfg``, or None if it has none."""
 
 
 # Branches ----------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Branch(Protocol):
     """A part of a model that adds to detections: masks, keypoints, ``extras``."""
 
     def add(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
-        """Return ``detections``, in pixels of the network input, with what the branch predicts.
+        """Return ``detections``, in pixels of the network input, with the branch's predictions.
 
         ``features`` come from ``branch_features``.
         """
@@ -130,9 +130,8 @@ class AddsInViews(Protocol):
         detections: Detections,
         point_order: Sequence[int],
     ) -> Detections:
-        """Return ``detections`` with what the branch predicts from all ``views`` of them.
+        """Return ``detections`` with the branch's predictions from all ``views`` of them.
 
-        Of the views, the first is not mirrored, and each comes when it is asked for.
-        ``point_order`` as ``KeypointLayout.flip_order`` gives it, () where no view of
-        ``TEST.KPS_AUG`` is mirrored.
+        The first view is not mirrored; views are computed lazily. ``point_order`` as
+        ``KeypointLayout.flip_order`` gives it, () if no view of ``TEST.KPS_AUG`` is mirrored.
         """

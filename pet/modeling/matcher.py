@@ -1,4 +1,4 @@
-"""Which ground-truth box each candidate box belongs to.
+"""Matching candidate boxes to ground-truth boxes.
 
 A candidates, G ground-truth boxes.
 """
@@ -13,8 +13,8 @@ from pet.ops.boxes import box_iou
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 
-# The most pairs of boxes whose IoU is held at once, in a few maps of 4 bytes a pair, whatever an
-# image holds. A CPU is faster with small ones; for a GPU few operators are to be started.
+# The most pairs of boxes whose IoU is in memory at once, in a few matrices of 4 bytes a pair. Small
+# matrices are faster on a CPU; on a GPU, fewer operators are.
 _MAX_PAIRS_CPU, _MAX_PAIRS = 2**22, 2**24
 
 
@@ -27,10 +27,10 @@ def match_boxes(
 ) -> tuple[Tensor, Tensor]:
     """Match each of ``candidates`` (A, 4) to the box of ``gt_boxes`` (G, 4) that it overlaps most.
 
-    Returns (A,) int64 index of the box (0 where there is none) and (A,) int64 ``FOREGROUND`` from
-    an IoU of ``fg_thresh`` on, ``BACKGROUND`` below ``bg_thresh``, else ``IGNORED``. With
-    ``allow_low_quality`` the candidates that overlap a box best are foreground whatever their IoU,
-    if it is above 0 (Faster R-CNN, section 3.1.2).
+    Returns the (A,) int64 index of the box (0 without boxes) and the (A,) int64 kind:
+    ``FOREGROUND`` from an IoU of ``fg_thresh`` on, ``BACKGROUND`` below ``bg_thresh``, else
+    ``IGNORED``. With ``allow_low_quality`` the candidates that overlap a box best are foreground
+    at any IoU above 0 (Faster R-CNN, section 3.1.2).
     """
     most = _MAX_PAIRS_CPU if candidates.device.type == "cpu" else _MAX_PAIRS
     some = gt_boxes.split(max(most // max(len(candidates), 1), 1))
@@ -41,9 +41,9 @@ def match_boxes(
 def match_overlaps(
     iou: Iterable[Tensor], fg_thresh: float, bg_thresh: float, allow_low_quality: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Return what ``match_boxes`` does, from the rows of the IoU (G, A), some at a time.
+    """Match as ``match_boxes``, given the IoU matrix (G, A) in chunks of rows.
 
-    ``iou`` are one or more (g, A), in order; g may be 0.
+    ``iou`` yields one or more (g, A), in order; g may be 0.
     """
     boxes_before = 0
     for rows in iou:
@@ -59,6 +59,6 @@ def match_overlaps(
                 best_of_gt = rows.max(dim=1, keepdim=True).values
                 lifted |= ((rows == best_of_gt) & (best_of_gt > 0)).any(dim=0)
         boxes_before += len(rows)
-    # Not labels[mask] = value, which waits for the device.
+    # Not labels[mask] = value, as that waits for the device.
     labels = torch.full_like(index, IGNORED).masked_fill(best < bg_thresh, BACKGROUND)
     return index, labels.masked_fill((best >= fg_thresh) | lifted, FOREGROUND)

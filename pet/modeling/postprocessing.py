@@ -1,4 +1,4 @@
-"""From scored boxes to the detections of an image: what the families share.
+"""From scored boxes to the detections of an image, for every model family.
 
 N images, R boxes of an image, K classes without the background.
 """
@@ -21,7 +21,7 @@ class DetectionRule:
     """Which scored boxes become detections."""
 
     score_thresh: float  # a detection scores above this
-    nms_thresh: float  # IoU above which the lower-scored box of a class goes
+    nms_thresh: float  # IoU above which the lower-scored box of a class is dropped
     max_per_image: int  # most detections of an image
     min_size: float = 0.0  # least side, in pixels of the network input
     soft_nms: SoftNMSRule | None = None  # None: plain NMS
@@ -32,9 +32,9 @@ def select_detections(
 ) -> Detections:
     """Turn the scored boxes of one image into detections, best first.
 
-    ``boxes`` (R, K + 1, 4), or (R, 1, 4) for all classes alike, and ``scores`` (R, K + 1), the
-    background first; ``size`` (height, width) of the image, to which boxes are clipped. One that is
-    empty then is still there, and may be in the way of others, where ``rule.min_size`` is 0.
+    ``boxes`` (R, K + 1, 4), or (R, 1, 4) if shared by all classes, and ``scores`` (R, K + 1), the
+    background first; ``size`` (height, width) of the image, to which boxes are clipped. If
+    ``rule.min_size`` is 0, boxes that are empty after clipping still take part in NMS.
     """
     boxes = clip_boxes(boxes, size).expand(-1, scores.shape[1], -1)
     candidate = (scores > rule.score_thresh) & (smallest_side(boxes) >= rule.min_size)
@@ -48,10 +48,10 @@ def select_detections(
 def suppress(
     boxes: Tensor, scores: Tensor, labels: Tensor, rule: DetectionRule
 ) -> tuple[Tensor, Tensor]:
-    """Return the indices (n,) of the boxes that NMS leaves, and their scores (n,), best first.
+    """Return the indices (n,) of the boxes that NMS keeps, and their scores (n,), best first.
 
-    ``boxes`` (M, 4) of one image, ``scores`` (M,), ``labels`` (M,); of ``rule`` what NMS is, and
-    how many are kept.
+    ``boxes`` (M, 4) of one image, ``scores`` (M,), ``labels`` (M,); ``rule`` gives the kind of NMS
+    and the most boxes kept.
     """
     if rule.soft_nms is None:
         keep = nms_by_group(boxes, scores, labels, rule.nms_thresh)[: rule.max_per_image]
@@ -62,9 +62,9 @@ def suppress(
 
 
 def join_views(found: Sequence[Detections], rule: DetectionRule) -> Detections:
-    """Return those of the detections of several views that NMS leaves of all together.
+    """Return the detections that NMS keeps of those of several views together.
 
-    ``found`` in pixels of one image, a view each; of ``rule`` as in ``suppress``.
+    ``found`` one per view, in pixels of one image; ``rule`` as in ``suppress``.
     """
     together = Detections.join(found)
     keep, scores = suppress(together.boxes, together.scores, together.labels, rule)
@@ -84,7 +84,7 @@ def build_detection_rule(cfg: CfgNode = cfg) -> DetectionRule:
 
 
 def build_soft_nms_rule(cfg: CfgNode = cfg) -> SoftNMSRule | None:
-    """Return the rule of soft-NMS, or None where ``TEST.SOFT_NMS`` is off."""
+    """Return the rule of soft-NMS, or None if ``TEST.SOFT_NMS`` is off."""
     soft = cfg.TEST.SOFT_NMS
     if not soft.ENABLED:
         return None

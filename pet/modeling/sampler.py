@@ -1,4 +1,4 @@
-"""A random, balanced part of the matched candidates for a loss to look at."""
+"""Random, balanced sampling of matched candidates for a loss."""
 
 import torch
 from torch import Tensor
@@ -9,11 +9,11 @@ from pet.modeling.matcher import BACKGROUND, FOREGROUND
 def sample_balanced(labels: Tensor, count: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
     """Pick at most ``count`` candidates, at most ``fraction`` of them foreground.
 
-    ``labels`` (A,) as ``match_boxes`` gives them. Returns (S,) int64 indices, with S the smaller of
-    ``count`` and A: first the chosen foreground, then the chosen background, which fills up what
-    the foreground leaves, and last, where there are too few, what is not chosen; each in the order
-    of the candidates. And int64 scalars: how many are foreground, and how many are chosen. Nothing
-    waits for the device.
+    ``labels`` (A,) as ``match_boxes`` gives them. Returns (S,) int64 indices, S = min(``count``,
+    A): first the chosen foreground, then the chosen background, which fills the rest, and last, if
+    these are too few, candidates that are not chosen; each part in the order of the candidates.
+    Also returns int64 scalars: the number of foreground and of all chosen candidates. Nothing waits
+    for the device.
     """
     key = random_keys(labels)
     size = min(count, len(labels))
@@ -32,11 +32,11 @@ def sample_balanced(labels: Tensor, count: int, fraction: float) -> tuple[Tensor
 
 
 def random_keys(labels: Tensor) -> Tensor:
-    """Return (A,) numbers from 0 to below 1: of those that may be chosen the largest are."""
+    """Return (A,) random numbers in [0, 1); the eligible candidates with the largest are chosen."""
     return torch.rand(labels.shape, device=labels.device)
 
 
 def _largest(key: Tensor, of: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the ``count`` indices of the largest keys where ``of`` is true, and how many are."""
+    """Return the ``count`` indices of the largest keys where ``of`` is true, and their number."""
     largest = torch.where(of, key, -1).topk(count)
     return largest.indices, (largest.values >= 0).sum()

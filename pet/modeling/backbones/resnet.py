@@ -23,7 +23,7 @@ from pet.modeling.backbones.resnet_blocks import (
 class ResNet(nn.Module):
     """The stem and the stages of a ResNet, without its classifier.
 
-    ``dim_out`` and ``spatial_scale`` list channels and scale of res2 .. res5, or .. res4.
+    ``dim_out`` and ``spatial_scale`` list channels and scale of res2 .. res5 (or res4).
     """
 
     conv_norms = (("conv1", "bn1"),)
@@ -46,8 +46,8 @@ class ResNet(nn.Module):
 
         ``depths`` blocks of each stage; ``freeze_at`` stages that are not trained, counting the
         stem as the first; ``width`` channels of the stem; ``out_stage`` the last stage, 4 or 5;
-        ``res5_dilation`` 2 keeps res5 at the scale of res4; ``dcn_stages`` which of res2 .. res5
-        have the deformable convolutions of ``style``, if it has any.
+        ``res5_dilation`` 2 keeps res5 at the scale of res4; ``dcn_stages``: the ones of
+        res2 .. res5 that have the deformable convolutions of ``style``, if it has any.
         """
         super().__init__()
         style = style or BlockStyle()
@@ -100,7 +100,7 @@ class ResNet(nn.Module):
 
 @dataclass(frozen=True)
 class ResNetShape:
-    """What one ResNet differs in from the others."""
+    """The parameters that tell one ResNet from the others."""
 
     block: Block
     depths: tuple[int, int, int, int]  # blocks of res2 .. res5
@@ -155,9 +155,9 @@ for _name, _shape in SHAPES.items():
 
 
 def build_res5(cfg: CfgNode = cfg) -> tuple[nn.Sequential, int]:
-    """Return res5 of the trunk ``MODEL.CONV_BODY``, to stand apart from it, and its channels.
+    """Return res5 of the trunk ``MODEL.CONV_BODY``, as a module outside it, and its channels.
 
-    Raises ValueError where the trunk is no ResNet.
+    Raises ValueError if the trunk is not a ResNet.
     """
     name = cfg.MODEL.CONV_BODY
     if name not in SHAPES:

@@ -13,18 +13,18 @@ from pet.layers.norm import make_norm
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What the blocks of a stage have in common."""
+    """The options that the blocks of a stage share."""
 
     norm: str = "freeze"  # as ``make_norm`` takes it
     _: KW_ONLY
     eps: float = 1e-5  # added to the variance in each norm
     stride_in_1x1: bool = False  # whether a bottleneck strides in its first convolution
     groups: int = 1  # of a bottleneck's 3x3 convolution
-    group_width: int = 64  # channels of such a group in res2, were there 64 in the stem
+    group_width: int = 64  # channels of such a group in res2, for a stem of 64 channels
     dcn_version: int = 0  # 1 or 2: a bottleneck's 3x3 is that deformable convolution
 
     def make_norm(self, channels: int) -> nn.Module:
-        """Return a norm of the trunk's kind."""
+        """Return a norm layer of the trunk's kind."""
         return make_norm(self.norm, channels, self.eps)
 
 
@@ -42,7 +42,7 @@ class BasicBlock(nn.Module):
         style: BlockStyle,
         dilations: tuple[int, int] = (1, 1),
     ) -> None:
-        """``dilations`` of the convolution that may stride, and of the one behind it."""
+        """``dilations`` of the convolution that may stride, and of the one after it."""
         super().__init__()
         if style.dcn_version:
             raise ValueError(
@@ -78,7 +78,7 @@ class Bottleneck(nn.Module):
         style: BlockStyle,
         dilations: tuple[int, int] = (1, 1),
     ) -> None:
-        """``dilations`` of the 3x3 where it is the one that may stride, and where it is behind."""
+        """``dilations`` of the 3x3 if it is the one that may stride, and if it comes after that."""
         super().__init__()
         dim_out = width * self.expansion
         inner = width * style.group_width // 64 * style.groups
@@ -105,7 +105,7 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 def stage_dims(block: Block, width: int) -> list[int]:
-    """Return the channels of res2 .. res5 behind a stem of ``width`` channels."""
+    """Return the channels of res2 .. res5 after a stem of ``width`` channels."""
     return [width * 2**index * block.expansion for index in range(4)]
 
 
@@ -119,8 +119,8 @@ def make_stage(
 ) -> nn.Sequential:
     """Return stage 2 .. 5 of a trunk with ``depths`` blocks a stage and ``width`` stem channels.
 
-    A stage of ``dilation`` 2 does not stride. Its 3x3 convolutions behind the place of the stride
-    are dilated in return, so that each weight meets what it would have met.
+    A stage of ``dilation`` 2 has no stride. Its 3x3 convolutions after the place of the stride are
+    dilated instead, so that each weight covers the same pixels as with the stride.
     """
     index = stage - 2
     dim_in, dim_out = [width, *stage_dims(block, width)][index : index + 2]
@@ -133,7 +133,7 @@ def make_stage(
 
 
 def init_trunk(trunk: nn.Module) -> None:
-    """Draw all convolutions of ``trunk`` at random, in place."""
+    """Initialise all convolutions of ``trunk`` at random, in place."""
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
             init_conv(module)

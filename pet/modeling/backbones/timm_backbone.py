@@ -20,7 +20,7 @@ _timm: Any = None
 _import_error = ""
 try:
     _timm = importlib.import_module("timm")
-except ImportError as _error:  # told when a config asks for it
+except ImportError as _error:  # raised when a config asks for timm
     _import_error = str(_error)
 
 
@@ -49,19 +49,19 @@ class TimmBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map images (N, 3, H, W) to the maps (N, C, H/4, W/4), ..., (N, C, H/32, W/32)."""
-        # In timm a model is no single class; all that have this method have it alike.
+        # timm has no common class for models; all that have this method have the same one.
         forward: Any = self.body.forward_intermediates
         return list(forward(x, indices=self.indices, intermediates_only=True))
 
     def train(self, mode: bool = True) -> "TimmBackbone":
-        """Switch to training, but keep the statistics of the parts that are not trained."""
+        """Switch to training, but keep the statistics of the frozen parts."""
         super().train(mode)
         for module in self._frozen_parts():
             module.eval()
         return self
 
     def _frozen_parts(self) -> list[nn.Module]:
-        """Return ``freeze_to`` and all modules ahead of it: they stand in the order of use."""
+        """Return ``freeze_to`` and all modules before it, in the order of use."""
         parts: list[nn.Module] = []
         reached = False
         for name, module in self.body.named_modules() if self.freeze_to else ():
@@ -77,10 +77,10 @@ class TimmBackbone(nn.Module):
 
 @registry.BACKBONES.register_family(_PREFIX)
 def timm_backbone(cfg: CfgNode = cfg) -> TimmBackbone:
-    """Return the model of timm that ``MODEL.CONV_BODY`` names behind "timm/", with random weights.
+    """Return the timm model that ``MODEL.CONV_BODY`` names after "timm/", with random weights.
 
-    Raises ImportError without timm, KeyError for an unknown name, and ValueError where the model
-    has not the maps of a trunk or the config asks for what it cannot do.
+    Raises ImportError without timm, KeyError for an unknown name, and ValueError if the model
+    lacks the maps of a trunk or the config asks for an option of ResNets.
     """
     conv_body = cfg.MODEL.CONV_BODY
     if _timm is None:
@@ -120,7 +120,7 @@ def timm_backbone(cfg: CfgNode = cfg) -> TimmBackbone:
 
 
 def _create(name: str) -> Any:
-    """Return the model of timm and its maps; a Swin, which is built for one size, for any."""
+    """Return the timm model with its feature maps; a Swin is built to take any image size."""
     net = _timm.create_model(name, features_only=True, feature_cls="getter")
     is_for_one_size = getattr(getattr(net.model, "patch_embed", None), "strict_img_size", False)
     if is_for_one_size and name.startswith("swin"):
@@ -131,7 +131,7 @@ def _create(name: str) -> Any:
 
 
 def _check(cfg: CfgNode) -> None:
-    """Raise ValueError where the config asks for what is built into ResNets alone."""
+    """Raise ValueError if the config asks for an option that only ResNets have."""
     wanted = {
         "BACKBONE.OUT_STAGE": (cfg.BACKBONE.OUT_STAGE, 5),
         "BACKBONE.RES5_DILATION": (cfg.BACKBONE.RES5_DILATION, 1),
@@ -152,7 +152,7 @@ def _check(cfg: CfgNode) -> None:
 
 
 def _with_norm(body: nn.Module, norm: str) -> nn.Module:
-    """Return ``body`` with its batch norms, if it has any, as ``norm`` (MODEL.BATCH_NORM) says."""
+    """Return ``body`` with its batch norms, if any, converted to ``norm`` (MODEL.BATCH_NORM)."""
     if norm == "freeze":
         return _timm.layers.freeze_batch_norm_2d(body)
     return _timm.layers.convert_sync_batchnorm(body) if norm == "syncbn" else body

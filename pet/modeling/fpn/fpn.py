@@ -11,7 +11,7 @@ from pet.modeling import registry
 
 
 class FPN(nn.Module):
-    """Coarse maps added to finer ones from the top down, and one subsampled level above.
+    """A top-down pyramid that adds coarse maps to finer ones, with one subsampled level on top.
 
     ``dim_out`` is the channels of every level; ``spatial_scale`` lists the scale of P2 .. P6.
     """
@@ -21,7 +21,7 @@ class FPN(nn.Module):
     ) -> None:
         """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first.
 
-        ``norm`` behind each convolution: "none", or as ``make_norm`` takes it.
+        ``norm`` after each convolution: "none", or as ``make_norm`` takes it.
         """
         super().__init__()
         lateral_convs = [ConvNorm(d, dim, 1, norm) for d in dim_in]
@@ -39,7 +39,7 @@ class FPN(nn.Module):
         return [*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2)]
 
     def merge(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Map the trunk's maps to as many of the pyramid, each (N, dim, H_l, W_l)."""
+        """Map the trunk's maps to one pyramid level each, (N, dim, H_l, W_l)."""
         inner = [conv(x) for conv, x in zip(self.lateral_convs, features, strict=True)]
         for level in range(len(inner) - 2, -1, -1):
             size = inner[level].shape[-2:]

@@ -12,7 +12,7 @@ from pet.modeling.fpn.fpn import FPN
 
 
 class FPNP6P7(FPN):
-    """A pyramid over res3, res4 and res5, and two levels that convolutions of stride 2 put on top.
+    """A pyramid over res3, res4 and res5, with two levels on top by convolutions of stride 2.
 
     ``dim_out`` is the channels of every level; ``spatial_scale`` lists the scale of P3 .. P7.
     """
@@ -28,8 +28,8 @@ class FPNP6P7(FPN):
         """Build the pyramid: ``dim_in`` and ``spatial_scale`` of the trunk's maps, finest first.
 
         The finest map, res2, is left out, as it would have most of the anchors. ``norm`` "none",
-        "freeze", "bn", "syncbn" or "gn", behind each convolution of P3 to P5; ``p6_from`` "res5"
-        or "P5", what P6 is computed from.
+        "freeze", "bn", "syncbn" or "gn", after each convolution of P3 to P5; ``p6_from`` is the
+        input of P6, "res5" or "P5".
         """
         super().__init__(dim_in[1:], spatial_scale[1:], dim, norm)
         self.p6_from_p5 = p6_from == "P5"

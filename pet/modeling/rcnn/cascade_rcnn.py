@@ -22,7 +22,7 @@ from pet.structures import Detections, Targets
 
 
 class StagePooler(nn.Module):
-    """Pools RoIs for one of several stages, which together weigh as one on the features."""
+    """Pools RoIs for one of several stages, and averages their gradients on the features."""
 
     def __init__(self, pooler: RoIPooler, num_stages: int) -> None:
         super().__init__()
@@ -30,21 +30,21 @@ class StagePooler(nn.Module):
         self.num_stages = num_stages
 
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """Return what the pooler does; its gradient is divided by the stages (Detectron2)."""
+        """Pool the RoIs, and divide the gradient by the number of stages (Detectron2)."""
         return scale_gradient(self.pooler(features, boxes), 1 / self.num_stages)
 
 
 class CascadeRCNN(nn.Module):
-    """Fast R-CNN branches in a row; takes the place of one.
+    """A sequence of Fast R-CNN branches that replaces a single one.
 
-    Each stage is given the boxes that the stage before moved, clipped to the image, and is trained
+    Each stage takes the refined boxes of the previous stage, clipped to the image, and is trained
     to a higher IoU. A score is the mean of the stages' scores.
     """
 
     def __init__(self, stages: Sequence[FastRCNN], weights: Sequence[float]) -> None:
-        """Build the branch of ``stages``, which move a box alike for all classes.
+        """Build the branch of ``stages``, whose deltas are class-agnostic.
 
-        ``weights`` are the factors on the losses of each.
+        ``weights`` are the factors on the losses of each stage.
         """
         super().__init__()
         # nn.ModuleList, for a type checker, is a list of any modules.
@@ -53,18 +53,18 @@ class CascadeRCNN(nn.Module):
 
     @property
     def detection_rule(self) -> DetectionRule:
-        """Which boxes become detections, behind the last stage."""
+        """The rule by which boxes of the last stage become detections."""
         return self.stages[-1].detection_rule
 
     @property
     def sampling_rule(self) -> RoISamplingRule:
-        """How the first stage's RoIs are sampled; later ones see the same, moved."""
+        """The rule for sampling RoIs at the first stage; later stages see the same, refined."""
         return self.stages[0].sampling_rule
 
     def losses(
         self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the losses and metrics of a Fast R-CNN branch for each stage, as NAME_stage1."""
+        """Return the losses and metrics of each stage, named NAME_stage1 and so on."""
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         sizes = [target.size for target in targets]

@@ -64,7 +64,7 @@ class FastRCNN(nn.Module):
         return self.predict(self.head(self.pooler(features, boxes)))
 
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what ``forward`` does, given what the head puts out, (R, C)."""
+        """Return the logits and deltas, as ``forward``, from the output (R, C) of the head."""
         logits, deltas = self.predictor(x)
         return full_precision(logits), full_precision(deltas)
 
@@ -85,7 +85,7 @@ class FastRCNN(nn.Module):
         rois: Sequence[SampledRoIs],
         targets: Sequence[Targets],
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return what ``losses`` does, given the predictions for ``rois``."""
+        """Return the losses and metrics, as ``losses``, from the predictions for ``rois``."""
         labels = torch.cat([per_image.labels for per_image in rois])
         gt_boxes = [t.boxes[per_image.matched] for t, per_image in zip(targets, rois, strict=True)]
         boxes = torch.cat([per_image.foreground_boxes for per_image in rois])
@@ -119,9 +119,9 @@ class FastRCNN(nn.Module):
 
 
 def _foreground_deltas(deltas: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
-    """Return the deltas (F, 4) of the foreground for its own classes.
+    """Return the deltas (F, 4) of the foreground for its ground-truth classes.
 
-    Of ``deltas`` (R, K + 1, 4), or (R, 1, 4) where they do not depend on the class.
+    ``deltas`` (R, K + 1, 4), or (R, 1, 4) if class-agnostic.
     """
     foreground = foreground_of(deltas, rois)
     if deltas.shape[1] == 1:
@@ -131,9 +131,9 @@ def _foreground_deltas(deltas: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
 
 
 def foreground_of(values: Tensor, rois: Sequence[SampledRoIs]) -> Tensor:
-    """Return those of ``values`` (R, ...) that belong to foreground RoIs, (F, ...).
+    """Return the part (F, ...) of ``values`` (R, ...) that belongs to foreground RoIs.
 
-    Goes by the counts of the images; searching the labels would wait for the device.
+    Uses the counts of the images, as searching the labels would wait for the device.
     """
     split = values.split([len(per_image.labels) for per_image in rois])
     foreground = [v[: per_image.num_foreground] for v, per_image in zip(split, rois, strict=True)]

@@ -27,17 +27,17 @@ from pet.modeling.rcnn.rpn import RPN, build_rpn
 from pet.ops.full_precision import full_precision
 from pet.structures import Detections, ImageList, Targets
 
-# The coarsest level that RoIs are pooled from; P6 serves the RPN alone (FPN, section 4.2).
+# The coarsest level that RoIs are pooled from; only the RPN uses P6 (FPN, section 4.2).
 _COARSEST_ROI_SCALE = 1 / 32
 
 
 class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
-    """Faster R-CNN, with or without a pyramid, and what stands on it.
+    """Faster R-CNN, with or without a pyramid, and the models that extend it.
 
     ``MODEL.MASK_ON`` makes it Mask R-CNN, ``MODEL.KEYPOINT_ON`` Keypoint R-CNN, both together a
-    model of both, ``MODEL.CASCADE_ON`` Cascade R-CNN; ``MODEL.ROI_BRANCHES`` adds branches of the
-    user's own; with ``MODEL.RPN_ONLY`` there are the proposals alone. ``MODEL.RETINANET_ON`` makes
-    it RetinaNet, which has none of these.
+    model of both, ``MODEL.CASCADE_ON`` Cascade R-CNN; ``MODEL.ROI_BRANCHES`` adds the user's
+    branches; with ``MODEL.RPN_ONLY`` it gives only proposals. ``MODEL.RETINANET_ON`` makes it
+    RetinaNet, which has none of these.
 
     In training ``model(images, targets)`` returns a dict of ``losses`` and ``metrics`` (each name
     -> scalar) and ``total_loss``, the sum of the losses; in eval ``model(images)`` returns the
@@ -73,7 +73,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             dim_in, spatial_scale = dim_in[-1], [spatial_scale[-1]]
 
-        # Region proposals, or RetinaNet, which has no need of them
+        # Region proposals, or RetinaNet, which needs none
         self.RPN: RPN | None = None
         self.RetinaNet: RetinaNet | None = None
         if cfg.MODEL.RETINANET_ON:
@@ -81,7 +81,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             self.RPN = build_rpn(dim_in, cfg)
 
-        # A branch for each task, that for boxes first
+        # A branch for each task, boxes first
         roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
         self.Fast_RCNN: FastRCNN | None = None
         self.Cascade_RCNN: CascadeRCNN | None = None
@@ -98,7 +98,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
                 self._add_branch(attribute, branch)
 
     def _add_branch(self, attribute: str, branch: nn.Module) -> None:
-        """Make ``branch`` a part of the model; ValueError where its name is taken."""
+        """Add ``branch`` to the model; raises ValueError if its name is taken."""
         if getattr(self, attribute, None) is not None:
             raise ValueError(
                 f"a branch of MODEL.ROI_BRANCHES, {type(branch).__name__}, is to be {attribute!r} "
@@ -129,7 +129,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
 
     @property
     def box_branch(self) -> FastRCNN | CascadeRCNN | None:
-        """The branch that turns proposals into detections, or None in a model without RoI heads."""
+        """The branch that turns proposals into detections, or None without RoI heads."""
         return self.Fast_RCNN if self.Cascade_RCNN is None else self.Cascade_RCNN
 
     @property
@@ -140,21 +140,21 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         return part
 
     def branches(self) -> list[RoIBranch]:
-        """Return the branches on RoIs beside the boxes'."""
+        """Return the branches on RoIs other than the box branch."""
         return [getattr(self, attribute) for attribute in self._branches]
 
     @classmethod
     def detection_limit(cls, cfg: CfgNode) -> DetectionLimit | None:
-        """Return the most detections of an image; None where they are proposals."""
+        """Return the most detections of an image, or None if they are proposals."""
         if cfg.MODEL.RPN_ONLY:
             return None
         section = "RETINANET" if cfg.MODEL.RETINANET_ON else "FAST_RCNN"
         return DetectionLimit(cfg[section].DETECTIONS_PER_IMG, f"{section}.DETECTIONS_PER_IMG")
 
     def compile_dense(self) -> None:
-        """Let torch.compile make one program each of trunk, pyramid and what anchors predict from.
+        """Compile the trunk, the pyramid and the head on anchors, each by torch.compile.
 
-        The names of the parameters stay. The branches, whose shapes are others each time, stay too.
+        The names of the parameters stay. The branches, whose shapes change, are not compiled.
         """
         for part in (self.Conv_Body, self.Conv_Body_FPN, self.dense_part.head):
             if part is not None:
@@ -180,7 +180,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
     def detect_boxes(
         self, features: list[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Detections]:
-        """Return the boxes of each image alone, in pixels of the network input.
+        """Return only the boxes of each image, in pixels of the network input.
 
         ``sizes`` N (height, width) of the images.
         """
@@ -190,7 +190,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         return self.box_branch.detect(self.branch_features(features), proposals, sizes)
 
     def join(self, found: Sequence[Detections]) -> Detections:
-        """Return those of the detections of several views of an image that NMS leaves."""
+        """Return the detections that NMS keeps of those of several views of an image."""
         part = self.RetinaNet if self.box_branch is None else self.box_branch
         assert part is not None, "there is nothing to join of proposals"
         return join_views(found, part.detection_rule)
@@ -201,7 +201,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         return proposals
 
     def add_details(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
-        """Return ``detections``, in pixels of the network input, with what else is predicted.
+        """Return ``detections``, in pixels of the network input, with the branches' predictions.
 
         ``features`` come from ``branch_features``.
         """
@@ -210,12 +210,12 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         return detections
 
     def branch_features(self, features: list[Tensor]) -> list[Tensor]:
-        """Return ``features`` as the branches on RoIs read them: see ``as_pooled``."""
+        """Return ``features`` in the form that the branches on RoIs read; see ``as_pooled``."""
         return as_pooled(features)
 
 
 def as_pooled(features: Sequence[Tensor]) -> list[Tensor]:
-    """Return the maps in float32, and laid out as RoIAlign reads them, once for all branches.
+    """Convert the maps, once for all branches, to float32 and the layout that RoIAlign reads.
 
     On a CPU that is channels_last (see ``roi_align_cpu``), elsewhere channel by channel.
     """

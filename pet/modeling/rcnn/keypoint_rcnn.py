@@ -21,8 +21,8 @@ from pet.ops.full_precision import full_precision
 from pet.ops.keypoints import NO_BIN, decode_heatmaps, keypoint_bins, scale_keypoints
 from pet.structures import Detections, Targets
 
-# Cells of a heatmap along a side of a cell of the pooled grid: twice by the deconvolution, and
-# twice by interpolation.
+# Cells of a heatmap along a side of a cell of the pooled grid: times 2 by the deconvolution, and
+# times 2 by the interpolation.
 _ENLARGEMENT = 4
 
 
@@ -61,7 +61,7 @@ class KeypointRCNN(nn.Module):
 
         ``resolution`` is the height and width of a heatmap, in cells; ``score_method``
         ("probability" or "one") gives the third value of a predicted point; the loss is divided by
-        ``points_per_image`` for each image, or, with None, by the points that it is summed over.
+        the images times ``points_per_image``, or, with None, by the points that it is summed over.
         """
         super().__init__()
         self.pooler = pooler
@@ -78,15 +78,15 @@ class KeypointRCNN(nn.Module):
     def losses(
         self, features: Sequence[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Return loss_keypoint, the cross-entropy over the cells for the points that can be seen.
+        """Return loss_keypoint, the cross-entropy over the cells, for points inside their RoI.
 
         Those are the labelled points, hidden or not, inside a foreground RoI.
         """
         boxes, bins = [], []
         for per_image, target in zip(rois, targets, strict=True):
             per_image_bins = keypoint_targets(per_image, target, self.resolution)
-            # RoIs without a point add nothing. To wait for their number costs far less than to
-            # convolve them: on COCO they are about half.
+            # RoIs without a point add nothing. Waiting for their number costs far less than
+            # convolving them: on COCO they are about half.
             useful = torch.nonzero((per_image_bins != NO_BIN).any(dim=1)).squeeze(1)
             boxes.append(per_image.foreground_boxes[useful])
             bins.append(per_image_bins[useful])
@@ -113,7 +113,7 @@ class KeypointRCNN(nn.Module):
         ]
 
     def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
-        """Do as ``add_keypoints``: every branch has it under this name."""
+        """Call ``add_keypoints``; every branch has this method."""
         return self.add_keypoints(features, detections)
 
     def add_in_views(
@@ -138,14 +138,14 @@ class KeypointRCNN(nn.Module):
         return replace(detections, keypoints=scaled)
 
     def decode(self, logits: Tensor, boxes: Tensor) -> Tensor:
-        """Return the points (R, P, 3) that ``logits`` (R, P, H, W) tell in ``boxes`` (R, 4)."""
+        """Decode ``logits`` (R, P, H, W) in ``boxes`` (R, 4) to points (R, P, 3)."""
         return decode_heatmaps(logits, boxes, self.score_method)
 
 
 def keypoint_targets(rois: SampledRoIs, target: Targets, resolution: tuple[int, int]) -> Tensor:
-    """Return (F, P) int64, the cell of each point of the foreground RoIs of one image.
+    """Return the cell (F, P) int64 of each point of the foreground RoIs of one image.
 
-    ``NO_BIN`` where a point is not labelled or not in its RoI.
+    It is ``NO_BIN`` if a point is not labelled or not in its RoI.
     """
     assert target.keypoints is not None, "the data set was read without keypoints"
     return keypoint_bins(target.keypoints[rois.matched], rois.foreground_boxes, resolution)
@@ -162,7 +162,7 @@ def build_keypoint_rcnn(
 ) -> KeypointRCNN:
     """Return the branch for features of ``dim_in`` channels at the levels ``spatial_scale``.
 
-    Raises ValueError where ``cfg`` does not say how many points there are.
+    Raises ValueError if ``cfg`` does not give the number of points.
     """
     keypoint, fast = cfg.KRCNN, cfg.FAST_RCNN
     if keypoint.NUM_KEYPOINTS < 1:

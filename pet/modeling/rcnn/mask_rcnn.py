@@ -34,22 +34,21 @@ class MaskPredictor(nn.Module):
     def __init__(self, dim_in: int, dim: int, num_classes: int) -> None:
         """``dim`` channels of the deconvolution; ``num_classes`` counts the background.
 
-        Its mask is not used.
+        The mask of the background is not used.
         """
         super().__init__()
         self.deconv = nn.ConvTranspose2d(dim_in, dim, 2, 2)
         self.mask_logits = nn.Conv2d(dim, num_classes, 1)
         init_conv(self.deconv)
-        # Near zero (Detectron2): drawn for a ReLU, the logits of few classes would start wild.
+        # Near zero (Detectron2): with the scale for a ReLU, the logits of few classes would be large.
         nn.init.normal_(self.mask_logits.weight, std=0.001)
         assert self.mask_logits.bias is not None
         nn.init.zeros_(self.mask_logits.bias)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Map (R, dim_in, M / 2, M / 2) to the logits (R, M, M) of the mask of each of ``labels``.
+        """Map (R, dim_in, M / 2, M / 2) to the logits (R, M, M) of the masks of ``labels`` (R,).
 
-        The masks of the other classes are not computed: of a thousand classes, they would fill
-        gigabytes.
+        Masks of other classes are not computed: with a thousand classes they would fill gigabytes.
         """
         x = F.relu(self.deconv(x), inplace=True)
         weight, bias = as_matrix(self.mask_logits)[labels], self.mask_logits.bias
@@ -76,7 +75,7 @@ class MaskRCNN(nn.Module):
 
         ``resolution`` is the height and width of a predicted mask, in cells; ``target_method``
         ("cell_centre" or "roi_align") makes the training masks; ``paste_method`` ("pixel_centre" or
-        "integer_box") is how the predicted ones are meant to become pixels.
+        "integer_box") turns predicted masks into pixels.
         """
         super().__init__()
         self.pooler = pooler
@@ -93,7 +92,7 @@ class MaskRCNN(nn.Module):
         return self.predict(self.pooler(features, boxes), labels)
 
     def predict(self, x: Tensor, labels: Sequence[Tensor]) -> Tensor:
-        """Return what ``forward`` does, given the pooled RoIs ``x`` (R, C, height, width)."""
+        """Return the logits, as ``forward``, from the pooled RoIs ``x`` (R, C, height, width)."""
         return full_precision(self.predictor(self.head(x), torch.cat(list(labels))))
 
     def losses(
@@ -110,19 +109,19 @@ class MaskRCNN(nn.Module):
     def losses_of(
         self, logits: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Return what ``losses`` does, given the logits (F, M, M) of the foreground."""
+        """Return the losses, as ``losses``, from the logits (F, M, M) of the foreground."""
         wanted = mask_targets(rois, targets, self.resolution, self.target_method)
         return {"loss_mask": mask_bce(logits, wanted)}
 
     @property
     def shares_res5(self) -> bool:
-        """Whether the branch stands on res5 of the box branch."""
+        """Whether the branch uses res5 of the box branch."""
         return isinstance(self.pooler, SharedRes5)
 
     def losses_on_res5(
         self, foreground: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Return what ``losses`` does, given res5 (F, C, h, w) of the foreground."""
+        """Return the losses, as ``losses``, from res5 (F, C, h, w) of the foreground."""
         logits = self.predict(foreground, [per_image.foreground_labels for per_image in rois])
         return self.losses_of(logits, rois, targets)
 
@@ -139,7 +138,7 @@ class MaskRCNN(nn.Module):
         ]
 
     def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
-        """Do as ``add_masks``: every branch has it under this name."""
+        """Call ``add_masks``; every branch has this method."""
         return self.add_masks(features, detections)
 
     def add_in_views(
@@ -148,7 +147,7 @@ class MaskRCNN(nn.Module):
         detections: Detections,
         point_order: Sequence[int] = (),
     ) -> Detections:
-        """Return ``detections`` with masks that are the mean over ``views`` (as in Detectron)."""
+        """Return ``detections`` with the mean of their masks over ``views`` (as in Detectron)."""
         masks = []
         for view in views:
             [seen] = self.add_masks(view.features, [view.detections])

@@ -1,6 +1,6 @@
-"""From the RPN's scored, shifted anchors to the proposals of each image.
+"""From the RPN's logits and deltas to the proposals of each image.
 
-N images, A_l anchors of level l, T candidates of an image after the cut before NMS.
+N images, A_l anchors of level l, T candidates of an image that enter NMS.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ RPN_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalRule:
-    """How many proposals are kept, and which."""
+    """Which proposals are kept, and how many."""
 
     pre_nms_top_n: int  # best-scored boxes of each level and image that enter NMS
     post_nms_top_n: int  # proposals of an image after NMS
-    nms_thresh: float  # IoU above which the lower-scored box of a level goes
+    nms_thresh: float  # IoU above which the lower-scored box of a level is dropped
     min_size: float  # least side, in pixels of the network input
 
 
@@ -33,10 +33,10 @@ def select_proposals(
     sizes: Sequence[tuple[int, int]],
     rule: ProposalRule,
 ) -> list[Tensor]:
-    """Return for each image its proposals (n, 4) xyxy, best score first, n <= post_nms_top_n.
+    """Return the proposals (n, 4) xyxy of each image, best score first, n <= post_nms_top_n.
 
     Per level: ``logits`` (N, A_l), ``deltas`` (N, A_l, 4), ``anchors`` (A_l, 4). ``sizes`` are the
-    N (height, width) to which the boxes are clipped. No gradient flows.
+    N (height, width) to which the boxes are clipped. Proposals have no gradients.
     """
     found = select_scored_proposals(logits, deltas, anchors, sizes, rule)
     return [boxes for boxes, _ in found]
@@ -49,13 +49,13 @@ def select_scored_proposals(
     sizes: Sequence[tuple[int, int]],
     rule: ProposalRule,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return the proposals (n, 4) that ``select_proposals`` does, and their logits (n,)."""
+    """Return the proposals (n, 4) of ``select_proposals``, and their logits (n,)."""
     scores, boxes, levels = _best_of_levels(logits, deltas, anchors, rule.pre_nms_top_n)
     boxes = torch.stack([clip_boxes(b, size) for b, size in zip(boxes, sizes, strict=True)])
     valid = valid_boxes(boxes, rule.min_size) & torch.isfinite(scores)
     order = torch.argsort(valid.int(), dim=1, descending=True, stable=True)
     found = []
-    # Here the device is waited for, once for all images, and then by each NMS.
+    # This waits for the device, once for all images, and so does each NMS.
     for n, count in enumerate(valid.sum(dim=1).tolist()):
         index = order[n, :count]
         some_boxes, some_scores = boxes[n, index], scores[n, index]

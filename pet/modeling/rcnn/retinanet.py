@@ -21,7 +21,7 @@ from pet.ops.losses import giou_sum, sigmoid_focal_sum, smooth_l1_sum
 from pet.structures import Detections, Targets
 
 _BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
-# Of the average that the losses are divided by. Source: Detectron2.
+# For the running average that the losses are divided by. Source: Detectron2.
 _MOMENTUM, _FIRST_AVERAGE = 0.9, 100.0
 
 
@@ -32,7 +32,7 @@ class RetinaNetLossRule:
     fg_iou: float = 0.5  # foreground from this IoU on
     bg_iou: float = 0.4  # background below this IoU
     focal_alpha: float = 0.25  # weight of the foreground in the focal loss
-    focal_gamma: float = 2.0  # by which power of its error an output counts
+    focal_gamma: float = 2.0  # exponent of an output's error, its weight in the focal loss
     box_loss: str = "smooth_l1"  # or "giou"
     smooth_l1_beta: float = 0.0  # where smooth_l1 turns linear; 0 is L1
     normalizer: str = "batch"  # or "image" or "average"; see RETINANET.LOSS_NORMALIZER
@@ -43,8 +43,8 @@ class CandidateRule:
     """Which anchors and classes of a level are candidates for detections."""
 
     pre_nms_top_n: int  # best-scored pairs of each level and image
-    clip_before_nms: bool = True  # whether NMS sees boxes that are clipped to the image
-    drop_empty: bool = True  # whether a detection that is then empty is dropped
+    clip_before_nms: bool = True  # whether boxes are clipped to the image before NMS
+    drop_empty: bool = True  # whether detections that are empty once clipped are dropped
 
 
 class RetinaNet(nn.Module):
@@ -61,7 +61,7 @@ class RetinaNet(nn.Module):
         detection_rule: DetectionRule,
         first_label: int = 1,
     ) -> None:
-        """``first_label``: what the first of the head's outputs of an anchor stands for, 0 or 1."""
+        """``first_label`` is the label of the head's first output of an anchor, 0 or 1."""
         super().__init__()
         self.first_label = first_label
         self.head = head
@@ -69,7 +69,7 @@ class RetinaNet(nn.Module):
         self.loss_rule = loss_rule
         self.candidate_rule, self.detection_rule = candidate_rule, detection_rule
         if loss_rule.normalizer == "average":
-            # Part of the state dict, so that a resumed run goes on with it.
+            # A buffer of the state dict, so that a resumed run continues with it.
             self.register_buffer("loss_average", torch.tensor(_FIRST_AVERAGE))
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -91,9 +91,9 @@ class RetinaNet(nn.Module):
         return {"loss_classifier": classifier, "loss_box_reg": box_reg}
 
     def _normalized(self, classifier: Tensor, box_reg: Tensor, count: Tensor) -> list[Tensor]:
-        """Return the two losses, of the sums (N,) over each image and the foreground's ``count``.
+        """Return the two losses, from the sums and foreground counts (N,) of the images.
 
-        Moves the average along where there is one.
+        Updates the running average, if there is one.
         """
         if self.loss_rule.normalizer == "image":
             return [(loss / count.clamp(min=1)).mean() for loss in (classifier, box_reg)]
@@ -124,7 +124,7 @@ class RetinaNet(nn.Module):
         anchors: Sequence[Tensor],
         size: tuple[int, int],
     ) -> Detections:
-        """Return the detections of one image, of L logits (A_l, K) and deltas (A_l, 4)."""
+        """Return the detections of one image, from L logits (A_l, K) and deltas (A_l, 4)."""
         rule, top_n = self.detection_rule, self.candidate_rule.pre_nms_top_n
         first = self.first_label
         levels = [
@@ -154,7 +154,7 @@ def best_of_level(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return boxes (n, 4), scores (n,) and labels (n,) of the n <= ``top_n`` best pairs.
 
-    A pair is one of ``anchors`` (A_l, 4) and a class, whose score is above ``score_thresh``;
+    A pair is one of ``anchors`` (A_l, 4) and a class; its score must be above ``score_thresh``.
     ``logits`` (A_l, K), ``deltas`` (A_l, 4). Labels count from ``first_label``.
     """
     scores = full_precision(logits).sigmoid().flatten()
@@ -176,8 +176,9 @@ def loss_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the focal loss (N,) and the box loss (N,), summed over each image's anchors.
 
-    And the number (N,) of its foreground anchors, to divide them by. ``logits`` (N, A_all, K),
-    ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4); outputs stand for ``first_label`` and on.
+    Also returns the number (N,) of its foreground anchors, for the division. ``logits``
+    (N, A_all, K), ``deltas`` (N, A_all, 4), ``anchors`` (A_all, 4); labels of the outputs count
+    from ``first_label``.
     """
     classes = torch.arange(logits.shape[2], device=logits.device) + first_label
     classifier, box_reg, counts = [], [], []
@@ -185,7 +186,7 @@ def loss_sums(
         matched, kind = match_boxes(
             target.boxes, anchors, rule.fg_iou, rule.bg_iou, allow_low_quality=True
         )
-        # By masks over all anchors: picking the foreground would wait for the device.
+        # Masks over all anchors, as indexing the foreground would wait for the device.
         foreground = kind == FOREGROUND
         if len(target):
             wanted_label, wanted_box = target.labels[matched], target.boxes[matched]
@@ -221,7 +222,7 @@ def _box_loss(
     if rule.box_loss == "giou":
         return giou_sum(decode_boxes(deltas, anchors, _BOX_WEIGHTS), boxes, foreground)
     wanted = encode_boxes(boxes, anchors, _BOX_WEIGHTS)
-    # Where it is not, the two are made equal, and neither loss nor gradient is left.
+    # Elsewhere the two are set equal, so that loss and gradient are zero.
     return smooth_l1_sum(
         deltas, torch.where(foreground[:, None], wanted, deltas.detach()), rule.smooth_l1_beta
     )
@@ -230,9 +231,9 @@ def _box_loss(
 def build_retinanet(
     dim_in: int, spatial_scale: Sequence[float], num_classes: int, cfg: CfgNode = cfg
 ) -> RetinaNet:
-    """Return the model behind a pyramid of ``dim_in`` channels and the levels ``spatial_scale``.
+    """Return the part that reads a pyramid of ``dim_in`` channels and levels ``spatial_scale``.
 
-    ``num_classes`` counts the background. Raises ValueError where the anchors are of other levels.
+    ``num_classes`` counts the background. Raises ValueError if the anchors do not fit the levels.
     """
     retina = cfg.RETINANET
     if len(retina.ANCHOR_SIZES) != len(spatial_scale):
@@ -286,6 +287,6 @@ def build_retinanet(
 
 
 def _sizes_of_level(size: float, count: int, cut: bool) -> list[float]:
-    """Return the ``count`` anchor sizes of a level, an octave from ``size`` on, in pixels."""
+    """Return the ``count`` anchor sizes of a level, over the octave from ``size``, in pixels."""
     sizes = [size * 2 ** (n / count) for n in range(count)]
     return [float(int(s)) for s in sizes] if cut else sizes

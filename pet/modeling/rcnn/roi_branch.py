@@ -1,4 +1,4 @@
-"""A branch on RoIs beside the boxes': what it is given, and what it must have.
+"""The interface of branches on RoIs other than the box branch.
 
 N images, R RoIs over all images, F foreground among them.
 """
@@ -17,7 +17,7 @@ from pet.structures import Detections, Targets
 
 @dataclass(frozen=True)
 class RoISource:
-    """What the builder of a branch is given, beside the config."""
+    """The arguments of a branch's builder, besides the config."""
 
     dim_in: int  # channels of the feature maps
     spatial_scale: tuple[float, ...]  # of the levels that RoIs are pooled from, finest first
@@ -29,7 +29,7 @@ class RoISource:
 class RoIBranch(Protocol):
     """A branch; it is an ``nn.Module``, too.
 
-    Where it also is an ``AddsInViews``, test-time augmentation shows it several views.
+    If it also is an ``AddsInViews``, test-time augmentation shows it several views.
     """
 
     attribute: str  # of the model, and so the prefix of its weights: "Mask_RCNN"
@@ -37,29 +37,29 @@ class RoIBranch(Protocol):
     def losses(
         self, features: list[Tensor], rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Return its losses, name -> scalar, of names that no other part has.
+        """Return its losses, name -> scalar, with names that no other part uses.
 
-        ``features`` (N, C, H_l, W_l) float32. Foreground RoI f of an image stands for the object
-        ``rois[n].matched[f]`` of ``targets[n]``. Without any RoI, too, the losses depend on the
-        weights, as all processes must have gradients for the same ones.
+        ``features`` (N, C, H_l, W_l) float32. Foreground RoI f of image n is matched to the object
+        ``rois[n].matched[f]`` of ``targets[n]``. The losses must depend on the weights even without
+        RoIs, as all processes must have gradients for the same weights.
         """
 
     def add(self, features: list[Tensor], detections: list[Detections]) -> list[Detections]:
-        """Return ``detections``, in pixels of the network input, with what it predicts.
+        """Return ``detections``, in pixels of the network input, with its predictions.
 
-        That is ``mask_probs``, ``keypoints``, or entries of ``extras``.
+        These are ``mask_probs``, ``keypoints``, or entries of ``extras``.
         """
 
 
 @runtime_checkable
 class MayShareRes5(Protocol):
-    """A branch that may stand on res5 of the box branch ("C4"), computed once for all."""
+    """A branch that may use res5 of the box branch ("C4"), computed once for all."""
 
     @property
     def shares_res5(self) -> bool:
-        """Whether it does; else it pools for itself."""
+        """Whether it does; otherwise it pools its own RoIs."""
 
     def losses_on_res5(
         self, foreground: Tensor, rois: Sequence[SampledRoIs], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Return what ``losses`` does, given res5 (F, C, h, w) of the foreground."""
+        """Return the losses, as ``losses``, from res5 (F, C, h, w) of the foreground."""

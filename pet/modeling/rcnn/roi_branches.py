@@ -1,4 +1,4 @@
-"""The branches on RoIs that a config asks for: Pet's own by their switches, others by name."""
+"""The branches on RoIs that a config asks for: Pet's by switches, others by name."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from pet.modeling.rcnn.roi_branch import RoIBranch, RoISource
 
 @dataclass(frozen=True)
 class _Switch:
-    """A branch of Pet's own."""
+    """A branch of Pet that a key of ``MODEL`` switches on."""
 
-    key: str  # of MODEL, that switches it on
-    name: str  # under which it is registered
-    attribute: str  # of the model, None where it is off
+    key: str  # the key of MODEL that switches it on
+    name: str  # its name in the registry
+    attribute: str  # of the model, None if it is off
 
 
 SWITCHES = (
@@ -28,9 +28,9 @@ SWITCHES = (
 
 
 def build_roi_branches(source: RoISource, cfg: CfgNode = cfg) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the attribute and the branch of each that ``cfg`` asks for, Pet's own first.
+    """Yield attribute and branch of each one that ``cfg`` asks for, Pet's own first.
 
-    Raises KeyError for an unknown name, and TypeError where what is registered is no branch.
+    Raises KeyError for an unknown name, and TypeError if the builder returns no branch.
     """
     own = [switch.name for switch in SWITCHES if cfg.MODEL[switch.key]]
     for name in (*own, *cfg.MODEL.ROI_BRANCHES):

@@ -22,10 +22,10 @@ def roi_losses(
     rois: Sequence[SampledRoIs],
     targets: Sequence[Targets],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the losses and the metrics of ``box_branch`` and, behind its own, of ``branches``.
+    """Return the losses and the metrics of ``box_branch``, then those of ``branches``.
 
-    Those that share res5 with it are given it as it was computed once for all RoIs. Raises
-    ValueError where two branches have a loss of one name.
+    Branches that share res5 with it get the res5 computed once for all RoIs. Raises ValueError if
+    two branches have a loss of the same name.
     """
     foreground: Tensor | None = None
     if any(_shares_res5(branch) for branch in branches):

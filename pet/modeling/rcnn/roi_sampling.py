@@ -1,4 +1,4 @@
-"""Which proposals of an image the RoI heads are trained on."""
+"""Sampling of the proposals that the RoI heads are trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pet.structures import Targets
 
 @dataclass(frozen=True, kw_only=True)
 class RoISamplingRule:
-    """What counts as foreground, and how many RoIs the losses see."""
+    """Which RoIs are foreground, and how many RoIs the losses see."""
 
     fg_iou: float  # foreground from this IoU on
     bg_iou: float  # background below this IoU
@@ -53,7 +53,7 @@ def sample_rois(
     """Sample the RoIs of each image from its proposals (n, 4) and its ground-truth boxes."""
     candidates = []
     for boxes, target in zip(proposals, targets, strict=True):
-        # The ground truth is among them, so that there is foreground from the first step.
+        # The ground truth is added, so that there is foreground from the first step.
         boxes = torch.cat((boxes, target.boxes))
         matched, labels = match_boxes(target.boxes, boxes, rule.fg_iou, rule.bg_iou)
         order = sample_balanced(labels, rule.batch_size, rule.positive_fraction)
@@ -64,9 +64,9 @@ def sample_rois(
 def match_rois(
     boxes: Sequence[Tensor], targets: Sequence[Targets], fg_iou: float
 ) -> list[SampledRoIs]:
-    """Return the ``boxes`` (n, 4) of each image as RoIs: all of them but the empty ones.
+    """Return the ``boxes`` (n, 4) of each image, except empty ones, as RoIs.
 
-    They are foreground from ``fg_iou`` on, and else background.
+    They are foreground from an IoU of ``fg_iou`` on, otherwise background.
     """
     candidates = []
     for per_image, target in zip(boxes, targets, strict=True):
@@ -92,7 +92,7 @@ class _Candidates:
 
     boxes: Tensor  # (A, 4)
     matched: Tensor  # (A,) int64, the ground-truth box of each
-    order: Tensor  # (S,) int64: the chosen ones, foreground first, and then any
+    order: Tensor  # (S,) int64: the chosen ones, foreground first, then others
     num_foreground: Tensor  # scalar
     num_chosen: Tensor  # scalar
 
@@ -102,7 +102,7 @@ def _chosen_rois(
 ) -> list[SampledRoIs]:
     counts = [torch.stack((some.num_foreground, some.num_chosen)) for some in candidates]
     rois = []
-    # Here the device is waited for, once for all images.
+    # This waits for the device, once for all images.
     for some, target, (num_foreground, num_chosen) in zip(
         candidates, targets, torch.stack(counts).tolist(), strict=True
     ):

@@ -53,26 +53,26 @@ class RPN(nn.Module):
         if targets is None:
             logits, deltas = self.head(features)
         else:
-            # First the losses, as nothing there waits for the device.
+            # Losses first, as nothing in them waits for the device.
             losses, outputs = self._losses(features, anchors, targets)
             if outputs is None:
                 with torch.no_grad():
                     outputs = self.head(features)
-                # Weights that autocast has converted here have no gradients, and it would give
-                # them to others.
+                # Weights that autocast has converted here have no gradients; its cache would give
+                # them to later calls.
                 torch.clear_autocast_cache()
             logits, deltas = outputs
         rule = self.train_rule if self.training else self.test_rule
         return select_proposals(logits, deltas, anchors, sizes, rule), losses
 
     def losses(self, features: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Return the losses alone: what trains a model without RoI heads."""
+        """Return only the losses, for a model without RoI heads."""
         return self._losses(features, self.anchors(features), targets)[0]
 
     def detect(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Detections]:
-        """Return the proposals of each image as detections: label 1, objectness for a score."""
+        """Return the proposals of each image as detections of label 1, scored by objectness."""
         logits, deltas = self.head(features)
         anchors = self.anchors(features)
         found = select_scored_proposals(logits, deltas, anchors, sizes, self.test_rule)
@@ -84,10 +84,10 @@ class RPN(nn.Module):
     def _losses(
         self, features: Sequence[Tensor], anchors: Sequence[Tensor], targets: Sequence[Targets]
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]] | None]:
-        """Return the losses, and what the head says of all anchors where it had to be asked.
+        """Return the losses, and the head's outputs for all anchors if they were computed.
 
-        The losses see a few hundred anchors of an image. What the head says of those depends on few
-        pixels, so that the gradients of whole maps, nearly all zeros, need not be computed.
+        The losses see a few hundred anchors of an image. The outputs for these depend on few
+        pixels, so that gradients of whole maps, nearly all zeros, need not be computed.
         """
         sample = sample_anchors(torch.cat(list(anchors)), targets, self.loss_rule)
         place = sample.image, sample.anchor

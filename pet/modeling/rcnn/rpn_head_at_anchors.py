@@ -1,4 +1,4 @@
-"""The predictions of an RPN head at a few anchors, computed from the pixels that they depend on.
+"""The predictions of an RPN head at a few anchors, computed only from the pixels they depend on.
 
 The losses see a few hundred anchors of an image, and gradients of whole maps would be nearly all
 zeros.
@@ -28,9 +28,9 @@ def predict_at(
     hidden, on_map = extract_patches(features, image, anchor // num_anchors, len(head.convs))
     for conv in convs:
         on_map = on_map[..., 1:-1, 1:-1]
-        # As where the whole map is convolved, there is nothing beyond its border.
+        # Zero padding beyond the border, as in the convolution of a whole map.
         hidden = F.relu(F.conv2d(hidden, *_weight_and_bias(conv))).masked_fill(~on_map, 0)
-    # What is left is 3x3, and a matrix product takes a tenth of the time of a convolution.
+    # The last patch is 3x3: a matrix product takes a tenth of the time of a convolution.
     weight, bias = _weight_and_bias(last)
     patches = hidden.permute(0, 2, 3, 1).flatten(1)
     hidden = F.relu(F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias))
@@ -41,7 +41,7 @@ def predict_at(
 
 
 def is_faster_at(head: nn.Module, features: Sequence[Tensor], count: int) -> bool:
-    """Whether ``predict_at`` can do ``head``, and takes less than gradients of the whole maps.
+    """Whether ``predict_at`` supports ``head``, and costs less than gradients of whole maps.
 
     ``count`` is the number of anchors.
     """

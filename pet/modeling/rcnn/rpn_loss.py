@@ -38,8 +38,8 @@ class AnchorSample:
     image: Tensor  # (S,) int64
     anchor: Tensor  # (S,) int64, of all levels of the image
     foreground: Tensor  # (S,) bool
-    chosen: Tensor  # (S,) bool, False where an image has too few anchors to choose from
-    delta: Tensor  # (S, 4) that the box loss wants, 0 for what is not foreground
+    chosen: Tensor  # (S,) bool, False for filling, if an image has too few anchors
+    delta: Tensor  # (S, 4) targets of the box loss, 0 unless foreground
     num_images: int
 
 
@@ -55,9 +55,9 @@ def sample_anchors(anchors: Tensor, targets: Sequence[Targets], rule: RPNLossRul
         )
         place = torch.arange(len(index), device=index.device)
         drawn.append((index, place < num_foreground, place < num_chosen))
-        # One box more, so that there is something to take where an image has none.
+        # One box more, so that the index is valid if an image has none.
         gt_boxes.append(F.pad(target.boxes, (0, 0, 0, 1))[matched[index]])
-    # Only what has to be is done image by image: on a GPU, starting small steps is what takes time.
+    # The rest is done for all images together: on a GPU, starting small operators takes the time.
     index, foreground, chosen = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     delta = encode_boxes(torch.cat(gt_boxes), anchors[index], RPN_BOX_WEIGHTS)
     image = torch.arange(len(targets), device=index.device)
@@ -79,7 +79,7 @@ def rpn_losses(
     ``logit`` (S,) and ``delta`` (S, 4) of the anchors of ``sample``. Objectness is a binary
     cross-entropy; boxes are a smooth L1 of the deltas of the foreground.
     """
-    # Of what is not chosen nothing counts, and a logit that is no number neither.
+    # Anchors that are not chosen do not count, even if their logit is NaN.
     logit = full_precision(logit).masked_fill(~sample.chosen, 0)
     objectness = F.binary_cross_entropy_with_logits(
         logit, sample.foreground.to(logit.dtype), sample.chosen.to(logit.dtype), reduction="sum"

@@ -1,4 +1,4 @@
-"""One res5 for the box branch and others, such as masks, of a model without pyramid ("C4").
+"""The res5 that box branch and other branches share in a model without pyramid ("C4").
 
 N images, R RoIs over all images, C channels of res5.
 """
@@ -15,16 +15,16 @@ from pet.modeling.rcnn.roi_sampling import SampledRoIs
 
 @dataclass(frozen=True)
 class SharedRes5:
-    """res5 of the box branch, as another branch takes it in place of pooled RoIs.
+    """res5 of the box branch, used by another branch in place of a pooler.
 
-    It is no module, so that the weights of res5 are the box branch's alone.
+    It is not a module, so that only the box branch has the weights of res5.
     """
 
     box_branch: FastRCNN
 
     @property
     def head(self) -> RoiRes5Head:
-        """The head that has res5."""
+        """The box head, which holds res5."""
         head = self.box_branch.head
         assert isinstance(head, RoiRes5Head), "MRCNN.SHARE_RES5 needs roi_res5_head"
         return head

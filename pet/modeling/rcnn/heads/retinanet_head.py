@@ -28,7 +28,7 @@ class RetinaNetHead(nn.Module):
         """Build the head.
 
         ``num_anchors`` of a pixel; ``num_classes`` K, the outputs of an anchor; ``num_convs`` of
-        each tower, with ``norm`` "none" or "gn" behind each; ``prior_prob`` the first score of all.
+        each tower, with ``norm`` "none" or "gn" after each; ``prior_prob`` the initial scores.
         """
         super().__init__()
         self.num_classes = num_classes
@@ -45,7 +45,7 @@ class RetinaNetHead(nn.Module):
                 nn.init.normal_(layer.weight, std=0.01)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        # So that the many anchors of the background do not drown the loss of the first steps.
+        # So that the many background anchors do not dominate the loss of the first steps.
         assert self.cls_logits.bias is not None
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))
 

@@ -14,7 +14,7 @@ class RoiConvxHead(nn.Module):
     """3x3 convolutions with ReLU; ``dim_out`` is their channels."""
 
     def __init__(self, dim_in: int, num_convs: int, dim: int, norm: str = "none") -> None:
-        """``norm`` behind each convolution: "none", or as ``make_norm`` takes it."""
+        """``norm`` after each convolution: "none", or as ``make_norm`` takes it."""
         super().__init__()
         dims = [dim_in] + [dim] * num_convs
         convs = [ConvNorm(a, b, 3, norm) for a, b in itertools.pairwise(dims)]
@@ -39,6 +39,6 @@ def roi_convx_head(dim_in: int, cfg: CfgNode = cfg) -> RoiConvxHead:
 
 @registry.ROI_KEYPOINT_HEADS.register("roi_convx_head")
 def roi_convx_keypoint_head(dim_in: int, cfg: CfgNode = cfg) -> RoiConvxHead:
-    """Return the same for keypoints."""
+    """Return the keypoint head for pooled RoIs of ``dim_in`` channels."""
     keypoint = cfg.KRCNN
     return RoiConvxHead(dim_in, keypoint.NUM_CONVS, keypoint.CONV_DIM, keypoint.NORM)

@@ -1,4 +1,4 @@
-"""The box head of the models without pyramid on res4: res5 of the trunk ("C4"; He et al. 2016)."""
+"""The box head of models on res4 without a pyramid: res5 of the trunk ("C4"; He et al. 2016)."""
 
 from torch import Tensor, nn
 
@@ -31,5 +31,5 @@ class RoiRes5Head(nn.Module):
 
 @registry.ROI_BOX_HEADS.register("roi_res5_head")
 def roi_res5_head(dim_in: int, resolution: tuple[int, int], cfg: CfgNode = cfg) -> RoiRes5Head:
-    """Return the head for RoIs pooled from res4; raises ValueError where the trunk has no res5."""
+    """Return the head for RoIs pooled from res4; raises ValueError if the trunk has no res5."""
     return RoiRes5Head(*build_res5(cfg))

@@ -22,7 +22,7 @@ class RoiXconv1fcHead(RoiConvxHead):
         dim: int,
         norm: str = "none",
     ) -> None:
-        """``norm`` behind each convolution: "none", or as ``make_norm`` takes it."""
+        """``norm`` after each convolution: "none", or as ``make_norm`` takes it."""
         super().__init__(dim_in, num_convs, conv_dim, norm)
         self.fc1 = nn.Linear(self.dim_out * resolution[0] * resolution[1], dim)
         init_conv(self.fc1, gain="linear")
