@@ -40,7 +40,7 @@ class MaskPredictor(nn.Module):
         self.deconv = nn.ConvTranspose2d(dim_in, dim, 2, 2)
         self.mask_logits = nn.Conv2d(dim, num_classes, 1)
         init_conv(self.deconv)
-        # Near zero (Detectron2): with the scale for a ReLU, the logits of few classes would be large.
+        # Near zero (Detectron2): scaled for a ReLU, the logits of few classes would be large.
         nn.init.normal_(self.mask_logits.weight, std=0.001)
         assert self.mask_logits.bias is not None
         nn.init.zeros_(self.mask_logits.bias)
