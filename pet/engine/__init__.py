@@ -1,1 +1,1 @@
-"""The loops that train and test, and how processes are started."""
+"""Training, testing and prediction: the loops and the code around them."""

@@ -1,7 +1,7 @@
-"""Testing on several views of an image, mirrored and at other sizes, and joining what is found.
+"""Testing on several views of an image, mirrored and resized, and joining the detections.
 
-The boxes of all views are joined by the model, and seen once more in views by each of its branches
-that can (masks and keypoints, as in Detectron); others see them in one.
+The model joins the boxes of all views. Branches that support it (masks and keypoints, as in
+Detectron) then see the joined boxes in several views, other branches in one.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from pet.ops.boxes import flip_boxes, scale_boxes
 from pet.ops.keypoints import scale_keypoints
 from pet.structures import Detections, ImageList, KeypointLayout
 
-#: The sections of TEST, each with views of its own: of boxes, and of what branches add to them.
+#: The sections of TEST that configure views: for boxes, and for branches.
 _BOXES, _OF_BRANCHES = "BBOX_AUG", ("MASK_AUG", "KPS_AUG")
 
 
@@ -35,17 +35,17 @@ class View:
     """One way to look at an image."""
 
     short_side: int  # length of the shorter side, in pixels of the network input
-    max_size: int  # longest allowed side, likewise
+    max_size: int  # longest allowed side, in the same pixels
     flipped: bool = False  # whether left and right are exchanged
 
 
 class _SeenImage:
-    """One image, whose feature maps in a view are computed once where several steps need them."""
+    """One image; feature maps of a view that several steps need are computed once."""
 
     def __init__(
         self, model: nn.Module, image: np.ndarray, cfg: CfgNode, kept_views: Collection[View]
     ) -> None:
-        """Take ``image`` (H, W, 3) uint8 BGR; the maps of ``kept_views`` stay in memory."""
+        """Take ``image`` (H, W, 3) uint8 BGR; keep the feature maps of ``kept_views`` in memory."""
         self.device = next(model.parameters()).device
         self.model = cast(DetectsInViews, model)
         self.image, self.cfg = image, cfg
@@ -74,25 +74,25 @@ class AugmentedDetector(nn.Module):
         cfg: CfgNode = cfg,
         keypoint_order: Sequence[int] = (),
     ) -> None:
-        """Build it of a ``DetectsInViews``; ``cfg``, as it is now, says how to resize.
+        """Wrap a ``DetectsInViews``; images are resized by the present values of ``cfg``.
 
-        ``views`` by section of ``TEST``, the first of each not mirrored; of those in "BBOX_AUG"
-        the boxes come. Where keypoints are seen in mirrored views, ``keypoint_order`` is what
-        ``KeypointLayout.flip_order`` gives.
+        ``views`` by section of ``TEST``, the first of each not mirrored; boxes come from those of
+        "BBOX_AUG". If keypoints are seen in mirrored views, ``keypoint_order`` is the result of
+        ``KeypointLayout.flip_order``.
         """
         super().__init__()
         self.model = model
         self.views = {section: tuple(some) for section, some in views.items()}
         self.keypoint_order = tuple(keypoint_order)
         self.cfg = cfg.clone()
-        # What several steps need is computed once; until the image is done it takes memory, of a
-        # view of 800 x 1333 pixels and a pyramid of 256 channels 90 MB.
+        # Maps that several steps need are computed once. They take memory until the image is done:
+        # 90 MB for a view of 800 x 1333 pixels and a pyramid of 256 channels.
         steps = [self.views[_BOXES], *(self._views_of(branch) for branch in _branches(model))]
         uses = Counter(view for some in steps for view in some)
         self.shared_views = {view for view, times in uses.items() if times > 1}
 
     def forward(self, images: ImageList) -> list[Detections]:
-        """Return the detections of each of ``images``, which are not resized, in their pixels."""
+        """Return the detections of each of ``images``, not resized yet, in their own pixels."""
         return [
             self._detect(images.tensor[n, :, :height, :width].permute(1, 2, 0).cpu().numpy())
             for n, (height, width) in enumerate(images.sizes)
@@ -113,7 +113,7 @@ class AugmentedDetector(nn.Module):
         return merged
 
     def _boxes(self, image: _SeenImage, view: View) -> Detections:
-        """Return the detections in a view, in its pixels, but not mirrored any more."""
+        """Return the detections in a view, in its pixels, with mirroring undone."""
         features, size = image.features(view)
         [found] = image.model.detect_boxes(features, [size])
         return replace(found, boxes=flip_boxes(found.boxes, size[1])) if view.flipped else found
@@ -140,7 +140,7 @@ def _branches(model: nn.Module) -> Sequence[Branch]:
 
 
 def _in_one_view(branch: Branch, view: SeenDetections, detections: Detections) -> Detections:
-    """Return ``detections``, in pixels of the image, with what ``branch`` adds to them in a view.
+    """Return ``detections``, in pixels of the image, with the additions of ``branch`` in ``view``.
 
     The view is not mirrored.
     """
@@ -163,11 +163,11 @@ def _in_view(detections: Detections, view: View, size: tuple[int, int]) -> Detec
 def with_augmentation(
     model: nn.Module, cfg: CfgNode = cfg, keypoint_layout: KeypointLayout | None = None
 ) -> nn.Module:
-    """Return ``model`` or, where ``TEST.BBOX_AUG``, ``MASK_AUG`` or ``KPS_AUG`` is on, it in views.
+    """Return ``model``, wrapped if ``TEST.BBOX_AUG``, ``MASK_AUG`` or ``KPS_AUG`` is on.
 
-    ``keypoint_layout`` says which keypoints change places in a mirrored image. Raises ValueError
-    where that is needed and not known, where ``model`` cannot see an image in several views, or
-    where none of its branches can that is meant.
+    ``keypoint_layout`` tells which keypoints change places in a mirrored image. Raises ValueError
+    if that is needed and unknown, or if ``model``, or the branch that a section is for, does not
+    support several views.
     """
     enabled = [name for name in (_BOXES, *_OF_BRANCHES) if cfg.TEST[name].ENABLED]
     if not enabled:
@@ -188,7 +188,7 @@ def with_augmentation(
 
 
 def _check_sections(enabled: Sequence[str], seeing: Collection[str], cfg: CfgNode) -> None:
-    """Raise ValueError where a branch has no views, or one that has is asked for and lacking.
+    """Raise ValueError if no branch uses an enabled section, or a branch names an unknown one.
 
     ``seeing`` are the sections of ``TEST`` that the branches name.
     """
@@ -220,7 +220,7 @@ def _flip_order(layout: KeypointLayout | None) -> tuple[int, ...]:
 
 
 def _views(base: View, section: CfgNode) -> list[View]:
-    """Return the views of a section of ``TEST``, ``base`` the first, or it alone."""
+    """Return the views of a section of ``TEST``: ``base`` first, or only ``base`` if it is off."""
     if not section.ENABLED:
         return [base]
     views = [base, *(View(scale, section.MAX_SIZE) for scale in section.SCALES)]

@@ -1,4 +1,4 @@
-"""What the labels of trained weights mean in a data set: classes are matched by name."""
+"""Matching the classes of trained weights to those of a data set, by name."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,18 +13,18 @@ class ClassMatch:
 
     category_ids: tuple[int | None, ...]  # K; None: the data set has no such class
     class_names: tuple[str, ...]  # K, as the model calls them
-    note: str = ""  # what the user should know; "" where all is as in training
-    is_partial: bool = False  # whether a class of one side is not on the other
+    note: str = ""  # a message for the user; "" if all classes are as in training
+    is_partial: bool = False  # whether either side has a class that the other lacks
 
 
 def match_classes(
     trained: Sequence[str], name: str, class_names: Sequence[str], category_ids: Sequence[int]
 ) -> ClassMatch:
-    """Return what the labels of weights ``trained`` for these classes mean in data set ``name``.
+    """Match the classes ``trained`` of the weights to those of data set ``name``.
 
-    Its classes are ``class_names``, of ``category_ids``. Where the weights do not name theirs, the
-    labels are those of the data set. Raises ValueError where no name is in both, or where a name
-    that comes twice leaves open which class is meant.
+    Its classes are ``class_names``, with ``category_ids``. If the weights do not name their
+    classes, the labels are those of the data set. Raises ValueError if the two share no name, or
+    if a name that comes twice makes the match ambiguous.
     """
     if not trained or tuple(trained) == tuple(class_names):
         return ClassMatch(tuple(category_ids), tuple(class_names))
@@ -63,9 +63,9 @@ def match_classes(
 
 
 def _matched(used: Sequence[str], here: Mapping[str, int]) -> dict[str, int]:
-    """Return the category id of each class of ``used`` whose name is ``here``.
+    """Return the category id of each class of ``used`` whose name is in ``here``.
 
-    Names that agree but for case and spaces around them are the same where nothing else is meant.
+    Names that differ only in case or surrounding spaces match if that is unambiguous.
     """
     found = {c: here[c] for c in used if c in here}
     others = _plain(c for c in here if c not in found)
@@ -74,7 +74,7 @@ def _matched(used: Sequence[str], here: Mapping[str, int]) -> dict[str, int]:
 
 
 def _plain(names: Iterable[str]) -> dict[str, str]:
-    """Return plain name -> name, of the names that stay different from each other when plain."""
+    """Return plain name -> name, for names whose plain form is unique."""
     names = list(names)
     times = Counter(name.strip().casefold() for name in names)
     return {key: c for c in names if times[key := c.strip().casefold()] == 1}

@@ -1,4 +1,4 @@
-"""Hooks: what a feature does beside the steps of a training run."""
+"""Hooks: the calls that features get during a training run."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from pet.utils.registry import Registry
 class TrainingRun:
     """A run as its hooks see it."""
 
-    model: nn.Module  # as it is trained: in a process group the wrapper of it
+    model: nn.Module  # in a process group, the wrapper that is trained
     optimizer: Optimizer
     scheduler: LearningRateScheduler
     checkpointer: Checkpointer
@@ -27,7 +27,7 @@ class TrainingRun:
 
     @property
     def iteration(self) -> int:
-        """Number of steps done, from the start of the run and not of this process."""
+        """Number of steps done since the start of the run, including those before a resume."""
         return self.scheduler.iteration
 
 
@@ -43,22 +43,22 @@ class Hook:
     period: int = 0
 
     def before_training(self, run: TrainingRun) -> None:
-        """Weights are loaded, or resumed, and the first step is next."""
+        """Called when weights are loaded or resumed, before the first step."""
 
     def after_step(self, run: TrainingRun) -> None:
-        """The weights have changed; a checkpoint of this iteration is not written yet."""
+        """Called when the weights have changed, before this iteration's checkpoint is written."""
 
     def after_save(self, run: TrainingRun) -> None:
-        """A checkpoint of this iteration is written."""
+        """Called when a checkpoint of this iteration is written."""
 
     def periodically(self, run: TrainingRun) -> None:
-        """``period`` iterations have passed, and this one's checkpoint, if due, is written.
+        """Called every ``period`` iterations, after this one's checkpoint, if due, is written.
 
-        The time taken is in none of the logged times.
+        The logged times do not include this call.
         """
 
     def after_training(self, run: TrainingRun) -> None:
-        """The last step is done, or Ctrl-C has ended the run after a step."""
+        """Called after the last step, or after the step in which Ctrl-C ended the run."""
 
 
 #: ``builder(cfg)`` -> ``Hook``.

@@ -57,8 +57,8 @@ def detect(
 ) -> Iterator[tuple[ImageInfo, Detections]]:
     """Yield each image of ``loader`` with its detections, in pixels of the image as read.
 
-    ``precision`` as in ``TEST.PRECISION``. The ``error`` of an image's info says that its picture
-    could not be read; there are no detections then.
+    ``precision`` as in ``TEST.PRECISION``. If a picture could not be read, the image's info has an
+    ``error``, and there are no detections.
     """
     model.eval()
     for images, infos in loader:
@@ -72,9 +72,9 @@ def detect(
 def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
     """Test the model that ``cfg`` describes on each of ``TEST.DATASETS``.
 
-    Under a launcher each of its processes takes a part; else ``nproc`` processes are started, by
-    default one for each CUDA device that there is, or a single one. Result files, scores and
-    pictures go into ``cfg.CKPT``. The results do not depend on the number of processes.
+    Under a launcher each of its processes takes a part; otherwise ``nproc`` processes are started,
+    by default one for each CUDA device, or a single one. Result files, scores and pictures go into
+    ``cfg.CKPT``. The results do not depend on the number of processes.
     """
     device = join_processes(cfg.DEVICE)
     setup_logging(Path(cfg.CKPT))
@@ -93,7 +93,7 @@ def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
         if comm.is_main_process():
             _score(cfg, world_size, job)
     finally:
-        comm.synchronize()  # the others wait here, whatever the first has to say
+        comm.synchronize()  # the others wait here, even if the first raises an error
 
 
 def _processes_for(name: str, device: torch.device) -> int:
@@ -103,25 +103,25 @@ def _processes_for(name: str, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class _TestSet:
-    """A data set to test on, and what the labels of the weights mean in it."""
+    """A data set to test on, with the classes of the weights matched to its own."""
 
     name: str
     data: Dataset
     match: ClassMatch
-    by_name: bool  # whether the classes were matched by name; else they are the data set's
-    truth: Annotations  # by which it is scored
+    by_name: bool  # whether classes were matched by name; if not, they are the data set's
+    truth: Annotations  # the ground truth of the score
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is tested, on what: in each process, each file of it is read once."""
+    """The weights and the data sets of a test; each process reads each of their files once."""
 
     weights: ImportedWeights
     sets: tuple[_TestSet, ...]
 
 
 def _prepare(cfg: CfgNode) -> _Job:
-    """Read weights and data; find what is missing or does not fit before any model is built."""
+    """Read and check weights and data before any model is built."""
     if not cfg.TEST.DATASETS:
         raise ValueError("TEST.DATASETS names no data set to test on, such as coco_2017_val")
     check_abilities(cfg, "testing")
@@ -167,7 +167,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
     data = build_dataset((name,), is_train=False, cfg=cfg)
     trained = () if cfg.MODEL.RPN_ONLY else weights.class_names
     if not weights.names_classes and not set(trained) & set(data.class_names):
-        trained = ()  # a guess at COCO's classes, by their number alone
+        trained = ()  # COCO's classes, guessed from their number, do not fit
     match = match_classes(trained, name, data.class_names, data.category_ids)
     if match.note:
         _logger.log(logging.WARNING if match.is_partial else logging.INFO, "%s", match.note)
@@ -186,7 +186,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 
 
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
-    """Warn where images have more objects than the model may find in one."""
+    """Warn if images have more objects than the model may detect in one."""
     limit = detection_limit(cfg)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if limit is not None and counts.size and counts.max() > limit.most:
@@ -204,7 +204,7 @@ def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> 
 
 
 def _same(counts: Mapping[str, int], what: str) -> int:
-    """Return the number of ``what`` of all data sets, by name; ValueError where they differ."""
+    """Return the count that all data sets share; raises ValueError, naming ``what``, otherwise."""
     if len(set(counts.values())) > 1:
         raise ValueError(f"the data sets of TEST.DATASETS differ in their {what}: {dict(counts)}")
     return next(iter(counts.values()))
@@ -217,8 +217,8 @@ def _weights_file(cfg: CfgNode) -> Path:
 def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device, job: _Job) -> None:
     """Write the results of this process's part of every data set."""
     if device.type == "cpu":
-        # Sums are split over the threads: with as many in every process, the last digit is the
-        # same however many processes there are.
+        # Threads split sums. With equally many threads in every process, the last digit does not
+        # depend on the number of processes.
         torch.set_num_threads(cpu_count())
     model = build_model(device, cfg)
     load_weights(model, job.weights, strict=True, cfg=cfg)
@@ -238,19 +238,19 @@ def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device, j
 
 
 def _test_spawned(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -> None:
-    """Do the part of a process that Pet started itself."""
-    setup_logging(rank=1)  # what is to be said of the input, the first process has said
+    """Test the part of a process that Pet has started."""
+    setup_logging(rank=1)  # the first process has logged all about the input
     job = _prepare(cfg)
     setup_logging(rank=rank)
     if device.type == "cuda":
         device = _device_of(rank, device)
-        # Otherwise the loader, which pins memory, would take up room on the first GPU as well.
+        # Otherwise the loader, which pins memory, would also use memory of the first GPU.
         torch.cuda.set_device(device)
     _test_part(rank, world_size, cfg, device, job)
 
 
 def _device_of(rank: int, device: torch.device) -> torch.device:
-    """Return the GPU of process ``rank``: the one that DEVICE names, or each in turn."""
+    """Return the device of process ``rank``: the one that DEVICE names, or each GPU in turn."""
     if device.index is not None:
         return device
     return torch.device("cuda", rank % torch.cuda.device_count())
@@ -277,7 +277,7 @@ def _results(
 
 
 def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
-    """Merge the parts, evaluate each data set and say where everything is."""
+    """Merge the parts, evaluate each data set and log where the files are."""
     troubles = []
     for tested in job.sets:
         name, folder = tested.name, _folder(cfg, tested.name)
@@ -287,7 +287,7 @@ def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
         for shard in shards:
             shard.unlink()
         if errors:
-            (folder / "metrics.json").unlink(missing_ok=True)  # an earlier test's
+            (folder / "metrics.json").unlink(missing_ok=True)  # of an earlier test
             troubles.append(
                 f"{len(errors)} of {len(tested.data)} pictures of {name} could not be read, so "
                 f"that it is not scored; the results of the others are in {folder}: "
@@ -306,7 +306,7 @@ def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
 
 
 def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Any]:
-    """Return the figures of each kind of result."""
+    """Return the scores of each kind of result."""
     data, truth = tested.data, tested.truth
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:

@@ -1,4 +1,4 @@
-"""Ending a training run by Ctrl-C at the end of a step, in all of its processes."""
+"""Ending a training run after a step, in all processes, on Ctrl-C."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -20,17 +20,17 @@ _TWICE = "interrupted twice: stopped at once, without a checkpoint; earlier ones
 class Interrupt:
     """Whether Ctrl-C was pressed, and whether a run was ended by it.
 
-    ``came`` says the former, of this process. ``ended`` says the latter, and is the same in all.
+    ``came``: pressed, in this process. ``ended``: the run was ended, the same in all processes.
     """
 
     def __init__(self, device: torch.device) -> None:
-        """``device`` is where the processes talk to each other."""
+        """``device`` is that of the processes' communication."""
         self.came = self.ended = False
         self._device = device
         self._last_vote: _Vote | None = None
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal: take note of the first, raise KeyboardInterrupt at the second."""
+        """Handle the signal: remember the first, raise KeyboardInterrupt at the second."""
         if self.came:
             raise KeyboardInterrupt(_TWICE)
         self.came = True
@@ -38,28 +38,28 @@ class Interrupt:
     def until(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield ``batches`` up to the end of the step in which Ctrl-C was pressed.
 
-        Of several processes all end after the same step, the first or second after one of them
-        was told.
+        Several processes all end after the same step, the first or second after one of them got
+        the signal.
         """
         for batch in batches:
             if self._came_to_any():
                 self.ended = True
                 return
             yield batch
-            if self.came and not is_distributed():  # another batch may be long in coming
+            if self.came and not is_distributed():  # the next batch may take long
                 self.ended = True
                 return
 
     def _came_to_any(self) -> bool:
         if not is_distributed():
             return self.came
-        # The answer is that of the step before, which is there: nobody waits for the device.
+        # This uses the answer of the previous step, which is ready: nothing waits for the device.
         last, self._last_vote = self._last_vote, _Vote(self.came, self._device)
         return last is not None and last.any()
 
 
 class _Vote:
-    """What all processes say to a question, on its way."""
+    """A vote of all processes that is still being reduced."""
 
     def __init__(self, yes: bool, device: torch.device) -> None:
         votes = torch.full((1,), float(yes), device=device)
@@ -70,7 +70,7 @@ class _Vote:
             self._sent.record()
 
     def any(self) -> bool:
-        """Wait for the votes; return whether one of them is yes."""
+        """Wait for the votes, and return whether any of them is yes."""
         if self._sent is not None:
             self._sent.synchronize()
         return self._votes.item() > 0
@@ -78,9 +78,9 @@ class _Vote:
 
 @contextmanager
 def catching_interrupts(device: torch.device) -> Iterator[Interrupt]:
-    """Take note of Ctrl-C in the block, where it would raise KeyboardInterrupt otherwise.
+    """Record Ctrl-C in the block instead of raising KeyboardInterrupt.
 
-    A handler of the caller's own stays, and so does every one outside the main thread.
+    A handler that the caller has set stays, and so does any handler outside the main thread.
     """
     interrupt = Interrupt(device)
     if not can_catch_interrupts():

@@ -27,7 +27,7 @@ from pet.visualization.draw import draw_detections, save_picture
 _logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_MAX_STEM = 200  # bytes of an output's name, as a file system takes 255 with all that is added
+_MAX_STEM = 200  # bytes of an output's name; a file system takes 255, with suffixes
 _MOST_NAMED = 5  # files that a warning names
 
 
@@ -37,16 +37,16 @@ def predict_files(
     weights: str | Path | None = None,
     cfg: CfgNode = cfg,
 ) -> None:
-    """Write what the model of ``cfg`` finds in image files into ``folder``.
+    """Write the detections of the model of ``cfg`` in image files into ``folder``.
 
-    ``paths`` as in ``list_images``, ``weights`` as in ``Predictor``; ``folder`` is CKPT/predict
-    unless it is given. For an image x.png there is x.jpg, a picture of the detections that score
-    ``VIS.VIS_TH`` or more, and x.json with all of them; see ``name_outputs`` for a second x. Both
-    count in the pixels of the picture turned upright, as its EXIF says, or, where
-    ``INPUT.ORIENTATION`` is "stored", in those of the file.
+    ``paths`` as in ``list_images``, ``weights`` as in ``Predictor``; ``folder`` is by default
+    CKPT/predict. An image x.png gives x.jpg, a picture of the detections that score ``VIS.VIS_TH``
+    or more, and x.json with all of them; see ``name_outputs`` for a second x. Both are in pixels of
+    the picture turned upright by its EXIF orientation, or, if ``INPUT.ORIENTATION`` is "stored",
+    of the picture as stored.
 
-    A file that cannot be read is named and passed over; a ValueError names them all once the
-    others are done. Raises before that what the functions named here raise.
+    Unreadable files are logged and skipped; a ValueError names them all once the others are done.
+    Raises, before that, the errors of the functions named here.
     """
     setup_logging()
     files = list_images(paths, cfg)
@@ -72,14 +72,14 @@ def predict_files(
 
 
 def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
-    """Return the files that ``paths`` name, each once; a folder stands for the images right in it.
+    """Return the files that ``paths`` name, each once; a folder gives the images directly in it.
 
-    These come in order of their names. Files need not exist. Raises ValueError where a folder has
-    no images, or a path is a key of ``cfg``.
+    The images of a folder are sorted by name. Files need not exist. Raises ValueError if a folder
+    has no images, or a path is a key of ``cfg``.
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+        if os.path.isdir(path):  # Path.is_dir raises if a name is too long
             images = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _SUFFIXES]
             if not images:
                 raise ValueError(f"the folder {path} has no images in it ({', '.join(_SUFFIXES)})")
@@ -95,11 +95,11 @@ def list_images(paths: Sequence[str | Path], cfg: CfgNode = cfg) -> list[Path]:
 
 
 def name_outputs(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Return for each of ``files`` a path in ``folder`` to which a suffix can be added.
+    """Return a path in ``folder``, without suffix, for each of ``files``.
 
-    It is the file's name without suffix, cut where that is very long, with _2, _3, ... behind it
-    where an earlier one has it. Raises ValueError where a file lies in ``folder`` itself and might
-    be overwritten.
+    It is the file's name without its suffix, shortened if very long, followed by _2, _3, ... if an
+    earlier file has the same. Raises ValueError if a file lies in ``folder`` itself and might be
+    overwritten.
     """
     outputs: dict[Path, Path] = {}
     taken: set[str] = set()
@@ -109,7 +109,7 @@ def name_outputs(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
                 f"the outputs cannot go into {folder}, which holds {file.name}, one of the images; "
                 "give another folder"
             )
-        # A name may hold bytes that are no letters, which OpenCV does not write.
+        # OpenCV does not write to names with bytes that are not valid text.
         stem = file.stem.encode("utf-8", "replace")[:_MAX_STEM].decode("utf-8", "ignore")
         name, number = stem, 1
         while _plain(name) in taken:
@@ -123,12 +123,12 @@ def name_outputs(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
 def _is_one_folder(first: Path, second: Path) -> bool:
     try:
         return first.resolve() == second.resolve()
-    except (OSError, ValueError, RuntimeError):  # a name that no folder can have, a ring of links
+    except (OSError, ValueError, RuntimeError):  # an impossible folder name, a loop of links
         return False
 
 
 def _plain(name: str) -> str:
-    """Return what is the same for names that one file system or another does not tell apart."""
+    """Return one form for names that some file systems treat as the same."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
@@ -137,10 +137,10 @@ def detection_records(
 ) -> list[dict[str, Any]]:
     """Return a record of each detection, best first: as in COCO's results, plus the class's name.
 
-    A record has ``category_id`` (the label), ``class_name``, ``bbox`` (x, y, width, height),
-    ``score`` and, where there are masks, ``segmentation`` (RLE), where there are keypoints,
-    ``keypoints`` (x, y and a third value of each), whose places are ``keypoint_shift`` less; and
-    ``extras``, as ``image_results`` writes them, where a part of the user's own predicts some.
+    A record has ``category_id`` (the label), ``class_name``, ``bbox`` (x, y, width, height) and
+    ``score``; with masks, ``segmentation`` (RLE); with keypoints, ``keypoints`` (x, y and a third
+    value of each), where ``keypoint_shift`` is subtracted from x and y; and ``extras``, as
+    ``image_results`` writes them, if a part of the user predicts some.
     """
     labels = range(1, len(class_names) + 1)
     kinds = image_results(0, detections, labels, keypoint_shift).records.values()
@@ -161,7 +161,7 @@ def _batched(items: Iterable[Path], size: int) -> Iterator[list[Path]]:
 
 
 def _read(file: Path, reader: ImageReader, dark: list[Path]) -> np.ndarray | None:
-    """Return the image, or None, having said why, where it cannot be read.
+    """Return the image; if it cannot be read, log the reason and return None.
 
     A file that uses few of its 16 bits is added to ``dark``.
     """

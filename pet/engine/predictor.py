@@ -31,20 +31,20 @@ Pictures = list[str] | list[Path] | list[np.ndarray] | list[Picture] | tuple[Pic
 class Predictor:
     """A trained model that takes image files or arrays and returns ``Detections``.
 
-    It works on a config of its own, so that several stand side by side in one process.
+    It copies its config, so that one process can hold several predictors.
 
-    Attributes: ``cfg``, that config, frozen, with ``MODEL.NUM_CLASSES`` and ``TEST.WEIGHTS`` as
-    they are used; ``class_names``, of label 1 and following; ``keypoint_layout``, the names and
-    limbs of the keypoints, or None where there are none or they are not known; ``model``, which is
-    prepared for inference and cannot be trained, and ``device``.
+    Attributes: ``cfg``, that copy, frozen, with the ``MODEL.NUM_CLASSES`` and ``TEST.WEIGHTS`` in
+    use; ``class_names``, from label 1 on; ``keypoint_layout``, the names and limbs of the
+    keypoints, or None if there are none or they are unknown; ``model``, which is prepared for
+    inference and cannot be trained, and ``device``.
     """
 
     def __init__(self, cfg: CfgNode = cfg, weights: str | Path | None = None) -> None:
         """Build the model that ``cfg`` describes and load ``weights`` into it.
 
-        Weights are by default ``TEST.WEIGHTS``, or else what a run left in ``CKPT``. A
-        ``MODEL.NUM_CLASSES`` or ``KRCNN.NUM_KEYPOINTS`` of -1 is taken from them. Raises
-        FileNotFoundError where there are none, and ValueError where they are unreadable or of
+        ``weights`` defaults to ``TEST.WEIGHTS`` or, if that is empty, the last checkpoint in
+        ``CKPT``. A ``MODEL.NUM_CLASSES`` or ``KRCNN.NUM_KEYPOINTS`` of -1 is taken from them.
+        Raises FileNotFoundError if there are none, and ValueError if they are unreadable or of
         another model.
         """
         self.cfg = cfg.clone()
@@ -55,7 +55,7 @@ class Predictor:
         check_abilities(self.cfg, "testing")
         imported = import_weights(file)
         if self.cfg.MODEL.RPN_ONLY:
-            self.cfg.MODEL.NUM_CLASSES = 2  # an object, whatever its class, and the background
+            self.cfg.MODEL.NUM_CLASSES = 2  # the background and an object of any class
         elif self.cfg.MODEL.NUM_CLASSES == -1:
             self.cfg.MODEL.NUM_CLASSES = _num_classes(imported, self.cfg)
         if self.cfg.MODEL.KEYPOINT_ON and self.cfg.KRCNN.NUM_KEYPOINTS == -1:
@@ -78,8 +78,7 @@ class Predictor:
     ) -> "Predictor":
         """Return the predictor of the YAML file at ``path``, changed by ``[KEY, value, ...]``.
 
-        The global config has no part in it. Raises what merging a config raises, and what
-        ``Predictor`` does.
+        The global config is not used. Raises the errors of merging a config and of ``Predictor``.
         """
         node = default_cfg()
         merge_cfg_from_file(path, node)
@@ -98,11 +97,11 @@ class Predictor:
         """Return the detections of an image, in its own pixels, or those of each in a list.
 
         An image is the path of a file, read upright unless ``INPUT.ORIENTATION`` is "stored", or a
-        (H, W, 3) uint8 array in BGR order. The images of a list need not have one size. Up to
-        ``batch_size`` of them are padded to one and worked off at once, as torchvision does it with
-        a list; as a model sees the padding at the borders, that changes a little what is found. 1
-        keeps each to itself. The tensors are on the CPU, and the caller's own. Raises TypeError or
-        ValueError where an image is none, and what ``ImageReader.read`` raises.
+        (H, W, 3) uint8 array in BGR order. The images of a list may differ in size. Up to
+        ``batch_size`` of them are padded to one size and processed together, as in torchvision;
+        the model sees the padding at the borders, so that detections change slightly. With 1, each
+        is processed alone. The tensors are on the CPU and not shared. Raises TypeError or
+        ValueError for anything but an image, and the errors of ``ImageReader.read``.
         """
         if not isinstance(images, list | tuple):
             _check_picture(images, "the image")
@@ -119,7 +118,7 @@ class Predictor:
         pictures = [i if isinstance(i, np.ndarray) else read(i) for i in images]
         with torch.inference_mode(), autocast(self.device, self.cfg.TEST.PRECISION):
             found = self.model(make_test_batch(pictures, self.cfg).to(self.device))
-        # Out here, where what is computed from tensors of inference mode is an ordinary tensor.
+        # Outside inference mode, so that the results are ordinary tensors.
         return [
             detections.to("cpu").resized((picture.shape[0], picture.shape[1]))
             for picture, detections in zip(pictures, found, strict=True)
@@ -127,7 +126,7 @@ class Predictor:
 
 
 def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
-    """Return the file of trained weights; FileNotFoundError where none is named or there."""
+    """Return the file of trained weights; raises FileNotFoundError if none is named or exists."""
     given = weights or cfg.TEST.WEIGHTS
     if not given and not cfg.CKPT:
         raise FileNotFoundError(
@@ -145,8 +144,8 @@ def _find_weights(cfg: CfgNode, weights: str | Path | None) -> Path:
 def _num_classes(weights: ImportedWeights, cfg: CfgNode) -> int:
     """Return the number of classes, with the background, that ``weights`` are for.
 
-    A file that names them has them all: a model of the user's own may have no layer that is known
-    to score classes.
+    Class names in the file are counted first, as a model of the user may have no layer that is
+    known to score classes.
     """
     if weights.class_names:
         return len(weights.class_names) + 1
@@ -161,7 +160,7 @@ def _num_classes(weights: ImportedWeights, cfg: CfgNode) -> int:
 
 
 def _num_keypoints(weights: ImportedWeights) -> int:
-    """Return the number of points that ``weights`` are for, by their names or else by a count."""
+    """Return the number of points that ``weights`` are for, from their names or else a count."""
     if weights.keypoints is not None:
         return len(weights.keypoints.names)
     count = count_keypoints(weights.state)
@@ -174,7 +173,7 @@ def _num_keypoints(weights: ImportedWeights) -> int:
 
 
 def _check_picture(image: Any, name: str) -> None:
-    """Raise TypeError or ValueError, saying what would do, where ``image`` is no picture."""
+    """Raise TypeError or ValueError, with a remedy, if ``image`` is not a picture."""
     wanted = "give the path of a file, or a (height, width, 3) uint8 array in BGR order"
     if isinstance(image, str | Path):
         return
@@ -188,7 +187,7 @@ def _check_picture(image: Any, name: str) -> None:
 
 
 def _guess(image: np.ndarray) -> str:
-    """Return what an array of the wrong shape may be, and how it becomes an image."""
+    """Return a guess of the kind of a misshapen array, and how to make an image of it."""
     if not image.size:
         return ", and no pixels"
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):

@@ -1,4 +1,4 @@
-"""What a loader feeds the network, as pictures."""
+"""Pictures of the images and targets that a loader feeds the network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ Say = Callable[[str], Any]
 def show_training_data(count: int, folder: Path, say: Say = print, cfg: CfgNode = cfg) -> None:
     """Draw the first ``count`` training images, with their targets, and ``say`` the batch shapes.
 
-    They are those that a new run with this config would see first, after all transforms.
+    These are the first images of a new run with this config, after all transforms.
     """
     dataset = build_dataset(cfg.TRAIN.DATASETS, is_train=True, cfg=cfg)
     drawn = 0
@@ -37,7 +37,7 @@ def show_training_data(count: int, folder: Path, say: Say = print, cfg: CfgNode 
 def show_test_data(count: int, folder: Path, say: Say = print, cfg: CfgNode = cfg) -> None:
     """Write the first ``count`` images of each test set as the network gets them.
 
-    Raises ValueError where ``TEST.DATASETS`` names none.
+    Raises ValueError if ``TEST.DATASETS`` is empty.
     """
     if not cfg.TEST.DATASETS:
         raise ValueError("TEST.DATASETS names no data set to show, such as coco_2017_val")
@@ -58,7 +58,7 @@ def show_test_data(count: int, folder: Path, say: Say = print, cfg: CfgNode = cf
 
 
 def describe_batch(images: ImageList, targets: Sequence[Targets] | None = None) -> list[str]:
-    """Return a line for each part of a batch with its shape; "6|3" are 6 and 3 objects."""
+    """Return a line for each part of a batch with its shape; "6|3" means 6 and 3 objects."""
     lines = [f"data: {tuple(images.tensor.shape)}"]
     if targets is None:
         return lines

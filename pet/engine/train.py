@@ -46,10 +46,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How steps are taken, and what is done beside them."""
+    """The settings of the training steps, and the hook that runs between them."""
 
-    # The random numbers of a step depend on it, the iteration and the process alone, so that a
-    # resumed run repeats what an uninterrupted one would have done.
+    # The random numbers of a step depend only on the seed, the iteration and the process, so that a
+    # resumed run repeats the steps of an uninterrupted one.
     seed: int = 0
     clip_grad_norm: float = 0.0  # gradients are scaled down to this total L2 norm; 0: never
     precision: str = "float32"  # of the forward pass, as in TRAIN.PRECISION
@@ -105,7 +105,7 @@ def update(
     clip_grad_norm: float = 0.0,
     precision: str = "float32",
 ) -> dict[str, Any]:
-    """Take one step on a batch, which is on the model's device; return what the model returned."""
+    """Take one step on a batch on the model's device, and return the model's outputs."""
     optimizer.zero_grad(set_to_none=True)
     with autocast(images.tensor.device, precision):
         outputs = model(images, targets)
@@ -119,10 +119,10 @@ def update(
 def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     """Train the model that ``cfg`` describes, from data set to checkpoints in ``cfg.CKPT``.
 
-    ``config_name`` is the name of the config file, for the log. Goes on from the folder's latest
-    checkpoint where ``TRAIN.AUTO_RESUME``. Bad input raises ValueError, KeyError or
-    FileNotFoundError before the first step. Ctrl-C lets the step end and writes a checkpoint before
-    KeyboardInterrupt is raised; a second one raises it at once.
+    ``config_name`` is the name of the config file, for the log. With ``TRAIN.AUTO_RESUME`` it
+    continues from the folder's latest checkpoint. Bad input raises ValueError, KeyError or
+    FileNotFoundError before the first step. On Ctrl-C the step ends, a checkpoint is written, and
+    KeyboardInterrupt is raised; a second Ctrl-C raises it at once.
     """
     device = join_processes(cfg.DEVICE)
     folder = Path(cfg.CKPT)
@@ -153,7 +153,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         datasets, is_distributed=comm.is_distributed(), start_iter=scheduler.iteration, cfg=cfg
     )
     if comm.is_main_process():
-        # Only now: a run that is refused leaves the config of the folder's earlier run alone.
+        # Only now, so that a failed start does not replace the config of an earlier run.
         with atomic_path(folder / "config.yaml") as path:
             path.write_text(cfg.dump(), encoding="utf-8")
     logging_rank("Training starts !")
@@ -181,14 +181,14 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
                 logger.check_finite()
                 checkpointer.save(model, optimizer, scheduler)
                 hook.after_save(TrainingRun(model, optimizer, scheduler, checkpointer, logger))
-            comm.synchronize()  # a launcher would end the process that still writes
+            comm.synchronize()  # or a launcher would end the process that is still writing
     _conclude(interrupt, start_iter, scheduler.iteration, cfg)
 
 
 def _start(
     cfg: CfgNode, datasets: Dataset, device: torch.device, hooks: Mapping[str, Hook], resumes: bool
 ) -> tuple[nn.Module, Optimizer, LearningRateScheduler, Checkpointer]:
-    """Return what a run begins with, or goes on with: its weights, and the states beside them."""
+    """Return the model and the other states of a new or resumed run."""
     seed_all(cfg.SEED)
     model = build_model(device, cfg)
     check_abilities(cfg, "training", model)
@@ -215,7 +215,7 @@ def _start(
 
 
 def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNode) -> None:
-    """Say that training is done; raise KeyboardInterrupt where Ctrl-C was pressed."""
+    """Log that training is done; raise KeyboardInterrupt if Ctrl-C was pressed."""
     latest = Path(cfg.CKPT) / LATEST
     if interrupt.ended and iteration == start_iter:
         raise KeyboardInterrupt("interrupted before the first step")
@@ -231,7 +231,7 @@ def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNod
 
 
 def _check_start(cfg: CfgNode, resumes: bool) -> None:
-    """Find missing weights before any data is read, and say what the weights start from."""
+    """Find missing weights before data is read, and log if they are unused or random."""
     if resumes and cfg.TRAIN.WEIGHTS:
         logging_rank(
             f"going on with the run in {cfg.CKPT}, so TRAIN.WEIGHTS is not read; for a new run "
@@ -248,7 +248,7 @@ def _check_start(cfg: CfgNode, resumes: bool) -> None:
 
 
 def join_processes(device_name: str) -> torch.device:
-    """Join the other processes where a launcher started several; return this one's device."""
+    """Join the process group if a launcher started several; return this process's device."""
     device = resolve_device(device_name)
     if setup_distributed(device.type) and device.type == "cuda":
         return torch.device("cuda", get_local_rank())

@@ -1,4 +1,4 @@
-"""Pictures of the detections of a test, a file for each image."""
+"""Pictures of the detections of a test, one file per image."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ from pet.visualization.draw import draw_detections, save_picture
 
 
 class VisPictures:
-    """Draws into ``CKPT``/vis/``name``, in the folders that the image files lie in."""
+    """Draws into ``CKPT``/vis/``name``, keeping the subfolders of the image files."""
 
     def __init__(self, data: Dataset, class_names: tuple[str, ...], cfg: CfgNode) -> None:
         """Draw the first ``VIS.MAX_IMAGES`` of ``data``; labels are ``class_names``."""
@@ -25,7 +25,7 @@ class VisPictures:
         self._outputs = _output_names([data.info(index).file for index in range(count)])
 
     def draw(self, info: ImageInfo, detections: Detections) -> None:
-        """Write the picture of an image, where it is one of those to draw."""
+        """Write the picture of an image, if it is one of those to draw."""
         if info.file not in self._outputs:
             return
         image = self._reader.read(info.file, (info.height, info.width))
@@ -34,12 +34,12 @@ class VisPictures:
 
 
 def _output_names(files: list[str]) -> dict[str, str]:
-    """Return for each file the name of its picture: as it lies below the folder they share.
+    """Return the picture's name for each file: its path below the folder that all share.
 
-    Where two differ in their suffix alone, it stays in the names of both.
+    If two files differ only in their suffix, both names keep it.
     """
     whole = {file: PurePath(os.path.abspath(file)) for file in files}
-    shared = 1  # the root, or a drive, is no part of a name
+    shared = 1  # a name does not include the root or drive
     for parts in list(zip(*(path.parent.parts for path in whole.values()), strict=False))[1:]:
         if len(set(parts)) > 1:
             break
