@@ -43,18 +43,18 @@ from pet.utils.seed import mix_seeds
 TrainLoader = torch_data.DataLoader[TrainBatch]
 TestLoader = torch_data.DataLoader[TestBatch]
 
-# Streams of random numbers drawn from SEED, apart from each other.
+# Independent streams of random numbers drawn from SEED.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
 
 def build_image_reader(cfg: CfgNode = cfg) -> ImageReader:
-    """Return what reads the pictures, as ``INPUT`` says."""
+    """Return the reader of image files with the settings of ``INPUT``."""
     most = cfg.INPUT.MAX_PIXELS or sys.maxsize
     return ImageReader(cfg.INPUT.ORIENTATION, most, cfg.INPUT.BIT_DEPTH)
 
 
 def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
-    """Return the data set ``names`` name; in training, several are joined to one.
+    """Return the data set of ``names``; in training, several are joined.
 
     Raises KeyError (unknown name; in training also of a transform), FileNotFoundError (missing
     files) or ValueError (no name, several for testing, unusable annotations, classes that differ).
@@ -67,7 +67,7 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
         raise ValueError(f"data sets are tested one at a time; got {', '.join(names)}")
     if is_train:
         for transform in cfg.TRAIN.TRANSFORMS:
-            TRANSFORMS[transform]  # an unknown one is an error before the data is read
+            TRANSFORMS[transform]  # raises for an unknown one before the data is read
     parts = [_read_dataset(name, is_train, cfg) for name in names]
     return parts[0] if len(parts) == 1 else ConcatDataset(parts)
 
@@ -102,7 +102,7 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> Dataset:
 
 
 def _check_classes(dataset: Dataset, files: DatasetFiles) -> None:
-    """Raise ValueError where the type of a data set did not heed its ``CLASSES``."""
+    """Raise ValueError if the type of a data set ignores its ``CLASSES``."""
     found = tuple(dataset.class_names)
     if files.classes and found != files.classes:
         raise ValueError(
@@ -113,12 +113,12 @@ def _check_classes(dataset: Dataset, files: DatasetFiles) -> None:
 
 
 def cache_folder(cfg: CfgNode = cfg) -> Path | None:
-    """Return where what large annotation files hold is kept; None where there is no ``CKPT``."""
+    """Return the folder that caches large annotation files, or None if ``CKPT`` is empty."""
     return Path(cfg.CKPT, "cache") if cfg.CKPT else None
 
 
 def _taken(make: Callable[..., Dataset], **options: Any) -> dict[str, Any]:
-    """Return those of ``options`` that ``make`` takes: a type of a user's may do without."""
+    """Return the ``options`` that ``make`` accepts; a user's type may not take all."""
     parameters = inspect.signature(make).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return options
@@ -128,7 +128,7 @@ def _taken(make: Callable[..., Dataset], **options: Any) -> dict[str, Any]:
 def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
     """Return the number of labels, with the background, that a model for ``dataset`` needs.
 
-    Raises ValueError where ``MODEL.NUM_CLASSES`` names another number than the data set has.
+    Raises ValueError if ``MODEL.NUM_CLASSES`` differs from that of the data set.
     """
     if cfg.MODEL.NUM_CLASSES not in (-1, dataset.num_classes):
         raise ValueError(
@@ -143,7 +143,7 @@ def resolve_num_classes(dataset: Dataset, cfg: CfgNode = cfg) -> int:
 def resolve_num_keypoints(dataset: Dataset, cfg: CfgNode = cfg) -> int:
     """Return the number of points that a model for ``dataset``, read with keypoints, needs.
 
-    Raises ValueError where ``KRCNN.NUM_KEYPOINTS`` names another number than the data set has.
+    Raises ValueError if ``KRCNN.NUM_KEYPOINTS`` differs from that of the data set.
     """
     layout = dataset.keypoint_layout
     assert layout is not None, "the data set was read without keypoints"
@@ -164,7 +164,7 @@ def _describe_labels(dataset: Dataset, cfg: CfgNode) -> str:
 
 
 def _hint_at_class_labels(dataset: Dataset, cfg: CfgNode) -> str:
-    """Return what to say where the other ``MODEL.CLASS_LABELS`` gives ``MODEL.NUM_CLASSES``."""
+    """Return a hint if the other ``MODEL.CLASS_LABELS`` gives ``MODEL.NUM_CLASSES``, or ""."""
     if cfg.MODEL.CLASS_LABELS == "contiguous":
         labels = max(dataset.category_ids, default=0)
         remedy = "category ids, as torchvision's are, give MODEL.CLASS_LABELS category_id"
@@ -180,9 +180,9 @@ def make_train_data_loader(
 ) -> TrainLoader:
     """Return the loader of this process: one batch for each iteration from ``start_iter`` on.
 
-    A batch is (images, targets, infos). It depends on ``SEED``, the iteration, the rank and the
-    number of processes only. Raises ValueError where ``TRAIN.BATCH_SIZE`` does not divide evenly,
-    or where images are to be mirrored and a keypoint has no partner on the other side.
+    A batch is (images, targets, infos). It depends only on ``SEED``, the iteration, the rank and
+    the number of processes. Raises ValueError if the processes do not divide ``TRAIN.BATCH_SIZE``,
+    or if images are mirrored and a keypoint has no partner on the other side.
     """
     rank, world_size = (comm.get_rank(), comm.get_world_size()) if is_distributed else (0, 1)
     if cfg.TRAIN.BATCH_SIZE % world_size:
@@ -234,9 +234,9 @@ def make_test_data_loader(
 def make_test_batch(
     images: Sequence[np.ndarray], cfg: CfgNode = cfg, size: tuple[int, int] | None = None
 ) -> ImageList:
-    """Return ``images``, each (height, width, 3) uint8 BGR, resized as the test loader does it.
+    """Return ``images``, each (height, width, 3) uint8 BGR, resized as by the test loader.
 
-    ``size`` is a length of the shorter side and a longest side, in place of those of ``TEST``.
+    ``size`` is the length of the shorter side and the longest side; by default those of ``TEST``.
     """
     rng = np.random.default_rng(0)
     transforms = _test_transforms(cfg)
@@ -267,7 +267,7 @@ def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:
 
 
 def _aspect_groups(dataset: Dataset, cfg: CfgNode) -> np.ndarray:
-    """Return (images,) int64: 1 for the wide, 0 for the others, or 0 for all."""
+    """Return the group (images,) int64: 1 for wide images, else 0; or 0 for all."""
     heights, widths = dataset.sizes.T
     wide = (widths > heights).astype(np.int64)
     return wide if cfg.DATALOADER.ASPECT_RATIO_GROUPING else np.zeros_like(wide)
@@ -288,12 +288,12 @@ def _make_loader(
         num_workers=workers,
         pin_memory=resolve_device(cfg.DEVICE).type == "cuda",
         worker_init_fn=_init_worker,
-        # Its own, so that making a loader does not move the global random state.
+        # A separate generator, so that making a loader does not change the global random state.
         generator=torch.Generator().manual_seed(cfg.SEED),
     )
 
 
 def _init_worker(_: int) -> None:
-    """Hold a worker to one thread: the workers are the parallelism."""
+    """Limit a worker to one thread, as the workers already run in parallel."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

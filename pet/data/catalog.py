@@ -25,9 +25,9 @@ _SHAPES = {
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
 
-#: Field of a block -> what its files are called in a message.
+#: Field of a block -> the word for its files in messages.
 _CALLED = {"IMAGES": "image", "ANNOTATIONS": "annotation"}
-#: What ``_lack`` says of a path where nothing is.
+#: The result of ``_lack`` for a path that does not exist.
 _MISSING = "missing"
 #: Most files of a folder that a message names.
 _MOST_NAMED = 5
@@ -40,9 +40,9 @@ class DatasetFiles:
     name: str
     type: str  # file format of the annotations, as in DATASETS.<name>.TYPE
     images: Path  # folder
-    annotations: Path  # file, or folder where the type takes one
+    annotations: Path  # file, or folder if the type takes one
     max_images: int = 0  # only the first so many by image id; 0 for all
-    classes: tuple[str, ...] = ()  # names of the labels 1..K; () as the annotations say
+    classes: tuple[str, ...] = ()  # names of the labels 1..K; () takes those of the annotations
 
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
@@ -51,11 +51,11 @@ def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
 
 
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
-    """Return where data set ``name`` lies; draws the shapes where they are asked for first.
+    """Return the files of data set ``name``; draws the shapes when they are first asked for.
 
-    A ``DATASETS`` block wins over a built-in name. Raises KeyError for an unknown name or type,
-    ValueError for an unfinished block, or where something else lies at a path, or it cannot be
-    looked at, and FileNotFoundError, naming every path tried, for missing files.
+    A ``DATASETS`` block overrides a built-in name. Raises KeyError for an unknown name or type,
+    ValueError for an incomplete block or a path that is of another kind or not accessible, and
+    FileNotFoundError, naming every path tried, for missing files.
     """
     data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
@@ -88,12 +88,12 @@ def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
     images, annotations = [
         _find_path(name, field, block[field], kind, data_dir) for field, kind in wanted.items()
     ]
-    classes = tuple(block.get("CLASSES", ()))  # a block that is made in Python may lack it
+    classes = tuple(block.get("CLASSES", ()))  # a block made in Python may lack it
     return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES, classes)
 
 
 def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -> Path:
-    """Return the first place at which what ``DATASETS.name.field`` is ``given`` as is there.
+    """Return the first existing path for ``given``, the value of ``DATASETS.name.field``.
 
     It must be ``wanted``: "file", "folder" or "file or folder".
     """
@@ -101,7 +101,7 @@ def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -
     if not given:
         raise ValueError(f"{key} is empty; give the path")
     path = Path(expand_home(given, key))
-    # Joining an absolute path to a folder gives that path again: it is tried once.
+    # Joining an absolute path to a folder gives the same path, which is tried once.
     lacks = {place: _lack(place, wanted) for place in (path, data_dir / path)}
     for place, lack in lacks.items():
         if not lack:
@@ -121,14 +121,14 @@ def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -
 
 
 def _check_data_dir(data_dir: Path) -> None:
-    """Raise ValueError where ``DATA_DIR`` is something else than a folder; it may be missing."""
+    """Raise ValueError if ``DATA_DIR`` exists and is not a folder."""
     lack = _lack(data_dir, "folder")
     if lack not in ("", _MISSING):
         raise ValueError(f"DATA_DIR must be a folder, but {data_dir.absolute()} {lack}")
 
 
 def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> DatasetFiles:
-    """Return the first pair of image folder and annotation file of which both exist."""
+    """Return the first pair of image folder and annotation file that both exist."""
     tried = []
     for images, annotations in pairs:
         lacks = {images: _lack(images, "folder"), annotations: _lack(annotations, "file")}
@@ -142,7 +142,7 @@ def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> Dat
 
 
 def _lack(path: Path, wanted: str) -> str:
-    """Return "" where ``path`` is ``wanted``, as ``_find_path`` has it, or else what is wrong."""
+    """Return the fault of ``path``, or "" if it is ``wanted``, as in ``_find_path``."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -18,9 +18,9 @@ TestBatch = tuple[ImageList, list[ImageInfo]]
 def batch_images(images: Sequence[np.ndarray | UnresizedImage], divisibility: int) -> ImageList:
     """Pad ``images``, each (height, width, 3) BGR, with zeros on the right and bottom.
 
-    A batch of arrays has their type. One of images that are not resized yet, which is so where
-    INPUT.INTERPOLATION is "float", becomes float32 when it is on its device. The padded sides are
-    the least multiples of ``divisibility`` that hold every image.
+    A batch of arrays has their dtype. A batch of images that are not resized yet (if
+    INPUT.INTERPOLATION is "float") becomes float32 on its device. The padded sides are the least
+    multiples of ``divisibility`` that hold every image.
     """
     later = [image for image in images if isinstance(image, UnresizedImage)]
     ready = [image for image in images if isinstance(image, np.ndarray)]
@@ -35,7 +35,7 @@ def batch_images(images: Sequence[np.ndarray | UnresizedImage], divisibility: in
     padded = np.zeros((len(ready), height, width, 3), np.result_type(*ready))
     for slot, image in zip(padded, ready, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
-    # The permuted view is (N, 3, H, W) and channels_last, at no cost.
+    # The permuted view is (N, 3, H, W) and channels_last, without a copy.
     return ImageList(torch.from_numpy(padded).permute(0, 3, 1, 2), sizes)
 
 
@@ -55,7 +55,7 @@ class TrainCollate:
 class TestCollate:
     """Joins test samples into (images, infos)."""
 
-    __test__ = False  # not a test case, for all its name
+    __test__ = False  # not a test case, despite its name
 
     divisibility: int  # of the padded sides, in pixels
 

@@ -1,4 +1,4 @@
-"""What a data set is to the loaders and the engine, whatever format it comes from."""
+"""The interface of data sets of any format to the loaders and the engine."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from pet.structures import ImageInfo, KeypointLayout
 class Dataset(Protocol):
     """Images, each with its objects, and K classes, whose labels are 1..K.
 
-    Workers get a copy of it, so that it is pickled; what is large in it should be arrays.
+    It is pickled, as workers get a copy; large members should be arrays.
     """
 
     @property
@@ -26,7 +26,7 @@ class Dataset(Protocol):
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """K ids, by which results and ground truth name the classes."""
+        """K ids, which results and ground truth use for the classes."""
 
     @property
     def num_classes(self) -> int:
@@ -38,17 +38,17 @@ class Dataset(Protocol):
 
     @property
     def sizes(self) -> np.ndarray:
-        """(images, 2) int64: height and width of each in pixels, as ``read`` gives it."""
+        """Height and width (images, 2) int64 of each image, in pixels, as ``read`` gives it."""
 
     @property
     def keypoint_layout(self) -> KeypointLayout | None:
-        """The names of the P points of an object; None where no keypoints are read."""
+        """The names of the P points of an object, or None if no keypoints are read."""
 
     def __len__(self) -> int:
         """Return the number of images."""
 
     def info(self, index: int) -> ImageInfo:
-        """Return where image ``index`` comes from, without reading it."""
+        """Return the source of image ``index``, without reading it."""
 
     def labels(self, index: int) -> list[int]:
         """Return the labels, 1..K, of the objects of image ``index``, without reading it."""
@@ -56,14 +56,14 @@ class Dataset(Protocol):
     def read(self, index: int) -> Sample:
         """Return image ``index`` and its N objects, in pixels of that image.
 
-        Raises FileNotFoundError or ValueError where it cannot be read: in testing the image is
-        then reported, in training it ends the run.
+        Raises FileNotFoundError or ValueError if it cannot be read; testing then reports the image,
+        training ends.
         """
 
 
 @runtime_checkable
 class HasGroundTruth(Protocol):
-    """A data set that brings what its results are scored by."""
+    """A data set that provides the ground truth of its results."""
 
     def ground_truth(self) -> Annotations:
         """Return the annotations of all images, with a category for each class."""
@@ -71,7 +71,7 @@ class HasGroundTruth(Protocol):
 
 @runtime_checkable
 class HasAnnotationFile(Protocol):
-    """A data set whose results are scored by a file in COCO's format."""
+    """A data set whose ground truth is a file in COCO's format."""
 
     @property
     def annotation_file(self) -> str | Path:
@@ -80,16 +80,16 @@ class HasAnnotationFile(Protocol):
 
 @runtime_checkable
 class ChecksPictures(Protocol):
-    """A data set that can look at its pictures before the long work."""
+    """A data set that can check its pictures before training or testing starts."""
 
     def check_pictures(self) -> None:
-        """Log what is odd; raises FileNotFoundError or ValueError where pictures are no good."""
+        """Log oddities; raise FileNotFoundError or ValueError for unusable pictures."""
 
 
 def ground_truth_of(dataset: Dataset, cache: Path | None = None) -> Annotations:
-    """Return what the results of ``dataset`` are scored by; ``cache`` as ``read_annotations``.
+    """Return the ground truth of ``dataset``; ``cache`` as in ``read_annotations``.
 
-    Raises ValueError where it has none, and as ``read_annotations``.
+    Raises ValueError if it has none, and the errors of ``read_annotations``.
     """
     if isinstance(dataset, HasGroundTruth):
         return dataset.ground_truth()

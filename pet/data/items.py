@@ -20,7 +20,7 @@ class TrainItems(torch_data.Dataset[TrainItem]):
         self._dataset, self._transforms = dataset, tuple(transforms)
 
     def __getitem__(self, key: Key) -> TrainItem:
-        """Return image ``key[0]``, transformed by chance of the seed ``key[1]``."""
+        """Return image ``key[0]``, with random transforms of seed ``key[1]``."""
         index, seed = key
         rng = np.random.default_rng(seed)
         sample = self._dataset.read(index)
@@ -32,13 +32,13 @@ class TrainItems(torch_data.Dataset[TrainItem]):
 class TestItems(torch_data.Dataset[TestItem]):
     """A data set as a loader's worker sees it, in testing."""
 
-    __test__ = False  # not a test case, for all its name
+    __test__ = False  # not a test case, despite its name
 
     def __init__(self, dataset: Dataset, transforms: Sequence[Transform]) -> None:
         self._dataset, self._transforms = dataset, tuple(transforms)
 
     def __getitem__(self, index: int) -> TestItem:
-        """Return image ``index``, transformed; black, with an error, where it cannot be read."""
+        """Return image ``index``, transformed; black, with an error, if it cannot be read."""
         rng = np.random.default_rng(0)
         try:
             sample = self._dataset.read(index)

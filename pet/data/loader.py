@@ -1,4 +1,4 @@
-"""A DataLoader whose processes send their batches in shared memory that is used again."""
+"""A DataLoader whose workers send their batches in shared memory that is reused."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from pet.utils.sigint import holding_interrupts
 
 
 class PackingCollate:
-    """Joins samples, and in a loader process packs the batch for its way to the parent."""
+    """Joins samples, and in a worker packs the batch for sending to the parent."""
 
     def __init__(self, collate: Callable[[list[Any]], Any], reader: int) -> None:
         """``collate`` joins samples; ``reader`` is the number of the parent's ``Reader``."""
@@ -24,7 +24,7 @@ class PackingCollate:
 
 
 class Loader(torch_data.DataLoader):
-    """A DataLoader whose processes, which live as long as itself, pack their batches."""
+    """A DataLoader whose persistent workers pack their batches."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Loader(torch_data.DataLoader):
         pin_memory: bool = False,
         **options: Any,
     ) -> None:
-        """Take what a DataLoader takes, all but the data set by name."""
+        """Take the arguments of a DataLoader, all but the data set by keyword."""
         self._reader = Reader(pin_memory)
         super().__init__(
             items,
@@ -47,13 +47,13 @@ class Loader(torch_data.DataLoader):
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Start reading, and return the batches."""
-        with holding_interrupts():  # Ctrl-C is for the process that reads to handle
+        """Start the workers, and return the batches."""
+        with holding_interrupts():  # only the reading process handles Ctrl-C
             return _Batches(self, super().__iter__())
 
 
 class _Batches:
-    """The batches of a loader, which is there for as long as they are read."""
+    """The batches of a loader, which they keep alive while they are read."""
 
     def __init__(self, loader: Loader, batches: Any) -> None:
         self._loader, self._batches = loader, batches

@@ -1,4 +1,4 @@
-"""What a config chooses by name of the data: formats of data sets, and transforms."""
+"""Registries of the formats of data sets, and of the transforms."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ from pet.data.datasets import CocoDataset
 from pet.data.sample import Sample
 from pet.utils.registry import Registry
 
-#: A sample and what chance is drawn from -> a new sample.
+#: A sample and a random generator -> a new sample.
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
-#: What the annotations of a data set can be.
+#: The kinds of annotations of a data set.
 KINDS = ("file", "folder", "file or folder")
 
 
 class DatasetTypes(Registry[Callable[..., Dataset]]):
-    """The formats of data sets, and what each takes as ``DATASETS.<name>.ANNOTATIONS``."""
+    """The formats of data sets, and the kind of ``DATASETS.<name>.ANNOTATIONS`` that each takes."""
 
     def __init__(self) -> None:
         super().__init__("type of data set", "DATASETS.<name>.TYPE")
@@ -27,9 +27,9 @@ class DatasetTypes(Registry[Callable[..., Dataset]]):
     def register(
         self, name: str, annotations: str = "file or folder"
     ) -> Callable[[Callable[..., Dataset]], Callable[..., Dataset]]:
-        """Return a decorator that files a reader under ``name``; ``annotations`` is of ``KINDS``.
+        """Return a decorator that registers a reader; ``annotations`` is one of ``KINDS``.
 
-        Raises KeyError where the name is taken, and ValueError for another kind.
+        Raises KeyError if the name is taken, and ValueError for another kind.
         """
         if annotations not in KINDS:
             raise ValueError(
@@ -46,14 +46,14 @@ class DatasetTypes(Registry[Callable[..., Dataset]]):
         return file_reader
 
     def kind_of_annotations(self, name: str) -> str:
-        """Return what type ``name`` takes, of ``KINDS``; raises KeyError where there is none."""
+        """Return the one of ``KINDS`` that type ``name`` takes; raises KeyError if unknown."""
         self[name]
         return self._kinds.get(name, "file or folder")
 
 
 #: ``reader(name, images, annotations, **options)`` -> a ``Dataset``. ``images`` and ``annotations``
-#: are the paths of the ``DATASETS`` block; the options are those of ``CocoDataset``, of which
-#: ``reader``, ``cache`` and ``classes`` may be left out.
+#: are the paths of the ``DATASETS`` block; the options are those of ``CocoDataset``, except that
+#: ``reader``, ``cache`` and ``classes`` are optional.
 DATASET_TYPES = DatasetTypes()
 DATASET_TYPES.register("coco", annotations="file")(CocoDataset)
 

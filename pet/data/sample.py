@@ -13,7 +13,7 @@ from pet.structures import ImageInfo, Mask, MaskCrops, Targets
 
 @dataclass(frozen=True)
 class UnresizedImage:
-    """An image (H, W, 3) uint8 BGR, and the (height, width) that it gets on the device."""
+    """An image (H, W, 3) uint8 BGR, and its (height, width) after resizing on the device."""
 
     image: np.ndarray
     size: tuple[int, int]
@@ -21,19 +21,19 @@ class UnresizedImage:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and what is annotated in it; N objects, N may be 0."""
+    """An image and its annotations; N objects, N may be 0."""
 
     image: np.ndarray  # (H, W, 3) uint8 BGR
     info: ImageInfo  # where the image came from, at its size before any transform
     boxes: Tensor  # (N, 4) float32, xyxy, in pixels of an image of ``size``
     labels: Tensor  # (N,) int64, 1..K
-    masks: tuple[Mask, ...] | None  # N masks of ``size``, or None where none are read
-    # (N, P, 3) float32, x, y in pixels of ``size`` and visibility; None where none are read
+    masks: tuple[Mask, ...] | None  # N masks of ``size``, or None if none are read
+    # (N, P, 3) float32, x, y in pixels of ``size`` and visibility; None if none are read
     keypoints: Tensor | None = None
-    # (height, width) that ``image`` gets on the device, by a "float" Resize
+    # (height, width) of ``image`` after resizing on the device, by a "float" Resize
     resize_to: tuple[int, int] | None = None
-    # What a data set of the user's own knows of each object, by name: (N, ...) each. It reaches
-    # training as ``Targets.extras``; no transform changes it.
+    # Further values of each object, by name, from a data set of the user: (N, ...) each. They reach
+    # training as ``Targets.extras``; no transform changes them.
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Sample:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the network's input in pixels, as far as it is known."""
+        """Height and width in pixels, after resizing on the device if that is due."""
         return self.resize_to or (self.image.shape[0], self.image.shape[1])
 
     @property
@@ -58,7 +58,7 @@ class Sample:
 
 
 def bare_sample(image: np.ndarray) -> Sample:
-    """Return ``image`` (height, width, 3) as a sample in which nothing is annotated."""
+    """Return ``image`` (height, width, 3) as a sample without annotations."""
     info = ImageInfo(0, image.shape[0], image.shape[1], "")
     return Sample(image, info, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
 
@@ -66,7 +66,7 @@ def bare_sample(image: np.ndarray) -> Sample:
 def make_targets(sample: Sample) -> Targets:
     """Return the training targets of ``sample``: boxes clipped, empty ones dropped, masks cropped.
 
-    A box that a transform left empty goes together with its label and all else that is its own.
+    An object whose box a transform left empty is dropped with its label and other values.
     """
     boxes = clip_boxes(sample.boxes, sample.size)
     keep = valid_boxes(boxes)

@@ -1,4 +1,4 @@
-"""Which images make up which batch: decided by the seed and the place in the run only."""
+"""The images of each batch, which depend only on the seed and the place in the run."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ class Order(Protocol):
     """The order of the images in each epoch."""
 
     def epoch(self, number: int) -> np.ndarray:
-        """Return the indices (n,) int64 of epoch ``number``, from 0; never none."""
+        """Return the indices (n,) int64 of epoch ``number``, counted from 0; n is at least 1."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class ShuffledOrder:
 
 @dataclass(frozen=True)
 class RepeatFactorOrder:
-    """Each image as often as its factor says, on average over the epochs, shuffled."""
+    """Each image as often as its factor, on average over the epochs, shuffled."""
 
     factors: np.ndarray  # (images,) float64, >= 1
     seed: int
 
     def epoch(self, number: int) -> np.ndarray:
-        """Return the indices of epoch ``number``; the fraction of a factor is drawn by chance."""
+        """Return the indices of epoch ``number``; fractions of factors are rounded at random."""
         rng = np.random.default_rng(mix_seeds(self.seed, number))
         whole = np.floor(self.factors)
         repeats = whole + (rng.random(len(self.factors)) < self.factors - whole)
@@ -52,7 +52,7 @@ def repeat_factors(labels: Sequence[Sequence[int]], threshold: float) -> np.ndar
     """Return the repeat factor (images,) of each image from the labels of its objects.
 
     A class in a fraction f of the images has the factor max(1, sqrt(threshold / f)); an image has
-    the largest of its classes', and 1 with none. Source: LVIS (Gupta et al. 2019), section 5.3.
+    the largest factor of its classes, or 1 if empty. Source: LVIS (Gupta et al. 2019), section 5.3.
     """
     per_image = [set(image_labels) for image_labels in labels]
     images_with = Counter(label for image_labels in per_image for label in image_labels)
@@ -71,10 +71,10 @@ def repeat_factors(labels: Sequence[Sequence[int]], threshold: float) -> np.ndar
 class TrainBatchSampler:
     """The batches of one process, from iteration ``start_iter`` to ``max_iter``.
 
-    One endless stream of images, the same for every number of processes, fills mini-batches; each
-    holds images of one group only. Mini-batch i * world_size + rank is what process ``rank`` sees
-    at iteration i. An image waits for others of its group, over the end of an epoch if need be, so
-    that none is left out. Starting late skips what came before without loading it.
+    One endless stream of images, the same for every number of processes, fills mini-batches, each
+    with images of one group. Process ``rank`` gets mini-batch i * world_size + rank at iteration i.
+    An image waits for others of its group, past the end of an epoch if necessary, so that none is
+    left out. Earlier batches than ``start_iter`` are skipped without loading them.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class TrainBatchSampler:
         first = self._start_iter * self._world_size + self._rank
         mine = islice(self._mini_batches(), first, None, self._world_size)
         for batch in islice(mine, len(self)):
-            # The seed is that of the place in the stream, whichever process comes to it.
+            # The seed depends on the place in the stream, not on the process.
             yield [(index, mix_seeds(self._seed, place)) for index, place in batch]
 
     def _mini_batches(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield (index, place in the stream) of every process's batches, without end."""
+        """Yield (index, place in the stream) for the batches of all processes, endlessly."""
         waiting: dict[int, list[tuple[int, int]]] = {}
         group_of = self._groups.tolist()
         for place, index in enumerate(self._stream()):
@@ -125,16 +125,16 @@ class TrainBatchSampler:
 class TestBatchSampler:
     """The batches of one process in testing: each image once, in order within its group.
 
-    The batches are put together first and dealt to the processes whole, so that what an image is
-    batched with does not depend on the number of processes.
+    Whole batches are dealt to the processes, so that the images that share a batch do not depend on
+    the number of processes.
     """
 
-    __test__ = False  # not a test case, for all its name
+    __test__ = False  # not a test case, despite its name
 
     def __init__(
         self, groups: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        """``groups`` (images,) int64: only images of one group share a batch."""
+        """``groups`` (images,) int64; only images of one group share a batch."""
         batches = []
         for group in np.unique(groups):
             members = np.flatnonzero(groups == group).tolist()

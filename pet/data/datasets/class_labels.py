@@ -1,4 +1,4 @@
-"""Which category each label stands for."""
+"""The category of each label."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _MOST_LABELS = 20_000  # of a model: each costs memory, whether a category has i
 
 
 def check_classes(name: str, classes: Sequence[str], labels: str) -> None:
-    """Raise ValueError where ``classes``, of data set ``name``, cannot be those of 1..K.
+    """Raise ValueError if ``classes`` of data set ``name`` cannot name the labels 1..K.
 
     ``labels`` is ``MODEL.CLASS_LABELS``.
     """
@@ -31,7 +31,7 @@ def check_classes(name: str, classes: Sequence[str], labels: str) -> None:
 def fix_classes(table: Annotations, name: str, classes: Sequence[str]) -> Annotations:
     """Return ``table`` with a category for each of ``classes``, of data set ``name``.
 
-    Raises ValueError where it has a category of another name, or two of one name.
+    Raises ValueError if it has a category of another name, or two of the same name.
     """
     key, known = f"DATASETS.{name}.CLASSES", set(classes)
     names = [str(each["name"]) for each in table.categories]
@@ -60,11 +60,10 @@ def label_categories(
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the category ids and the names (K) of the labels 1..K.
 
-    Where ``classes`` are given, which are the names of all categories, label l is the l-th of them.
-    Else, with ``labels`` "contiguous", label l is the l-th category in order of id. With
-    "category_id" it is the category of id l, K is the highest id, and a label that no category has
-    for an id is named ``UNUSED_CLASS``; raises ValueError where an id is below 1, or above 20 000,
-    then.
+    If ``classes``, the names of all categories, are given, label l is the l-th of them. Otherwise,
+    with ``labels`` "contiguous", label l is the l-th category in order of id. With "category_id" it
+    is the category of id l, K is the highest id, and labels that are no category's id are named
+    ``UNUSED_CLASS``; an id below 1 or above 20 000 then raises ValueError.
     """
     names = {int(category["id"]): str(category["name"]) for category in file.categories}
     if classes:

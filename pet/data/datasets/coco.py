@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class CocoDataset:
-    """Images and their annotations, from a folder, and from a file of COCO's format or records.
+    """Images in a folder, with annotations from a file in COCO's format or from records.
 
-    Crowds are never among the annotations. Those that cannot be used (a box that is empty, no
-    numbers or outside the image; where masks are read, no valid polygon or RLE) are left out and
-    logged, in training and in testing alike, where an object whose mask alone cannot be used still
-    counts for the score of boxes; ``dropped`` counts those of training, by image id.
-    ``annotations`` has all that the file says.
+    Crowds are left out of the annotations. Annotations that cannot be used (a box that is empty,
+    not finite or outside the image; if masks are read, no valid polygon or RLE) are left out and
+    logged in training and testing; in testing, an object whose mask alone cannot be used still
+    counts for the score of boxes. ``dropped`` counts those of training, by image id.
+    ``annotations`` has the whole content of the file.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class CocoDataset:
     ) -> None:
         """Read the file ``annotations``; pictures under the folder ``images`` are read later.
 
-        In place of a file there may be what was read of one, or ``annotations_from_records``.
+        ``annotations`` may also be a table that was read or made by ``annotations_from_records``.
 
-        ``with_masks``: use the segmentations. ``filter_empty``: leave out images with nothing to
-        train on. ``max_images``: only the first so many images by id, before that; 0 for all.
-        ``class_labels``: what labels stand for, as in ``label_categories``; with "category_id",
-        ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. ``keypoints``: read them,
-        and their names as ``keypoint_layout``, which is None without. ``reader`` reads pictures.
-        ``cache``: as ``read_annotations``. ``classes``: the names of the labels 1..K, where they
-        are not to come from the annotations; a category of another name is an error, and a class
-        that no category names has no objects. Without ``is_train`` there are all images and no
-        annotations, which are checked all the same. Raises FileNotFoundError or ValueError naming
-        the file, and ValueError where nothing is left to train on, or to score by.
+        ``with_masks``: use the segmentations. ``filter_empty``: leave out images without usable
+        annotations. ``max_images``: use only the first so many by id, before that; 0 for all.
+        ``class_labels``: the meaning of labels, as in ``label_categories``; with "category_id",
+        ids may have gaps, and ``class_names`` has ``UNUSED_CLASS`` there. ``keypoints``: read them,
+        and their names as ``keypoint_layout``, otherwise None. ``reader`` reads pictures.
+        ``cache``: as in ``read_annotations``. ``classes``: the names of the labels 1..K, by default
+        those of the annotations; a category of another name is an error, and a class without a
+        category has no objects. Without ``is_train`` all images are kept, without annotations,
+        which are checked all the same. Raises FileNotFoundError or ValueError naming the file, and
+        ValueError if nothing is left to train on or to score.
         """
         self.name = name
         check_classes(name, classes, class_labels)
@@ -95,7 +95,7 @@ class CocoDataset:
             usable = np.zeros_like(usable)
         self._places = places
         ids = np.array(self.category_ids, np.int64)
-        self._label_of = np.argsort(ids) + 1  # of each of the ids, which rise
+        self._label_of = np.argsort(ids) + 1  # of each id; the ids are sorted
         self._rising_ids = np.sort(ids)
         self._found_as: dict[int, str] = {}
         self._usable = usable
@@ -104,14 +104,14 @@ class CocoDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of labels with the background, and with those that stand for no class."""
+        """Number of labels, including the background and unused labels."""
         return len(self.class_names) + 1
 
     def __len__(self) -> int:
         return len(self._places)
 
     def info(self, index: int) -> ImageInfo:
-        """Return where image ``index`` comes from, without reading it."""
+        """Return the source of image ``index``, without reading it."""
         place = int(self._places[index])
         height, width = self.sizes[index].tolist()
         name = self._found_as.get(place) or self.annotations.file_name(place)
@@ -124,8 +124,8 @@ class CocoDataset:
     def read(self, index: int) -> Sample:
         """Return image ``index`` and its annotations.
 
-        Raises FileNotFoundError or ValueError, naming data set and image id, where the picture is
-        missing, unreadable, damaged or of another size than the file says.
+        Raises FileNotFoundError or ValueError, naming data set and image id, if the picture is
+        missing, unreadable, damaged or of another size than the file declares.
         """
         info = self.info(index)
         try:
@@ -144,16 +144,16 @@ class CocoDataset:
         return Sample(image, info, boxes, labels, masks, self._points(numbers))
 
     def ground_truth(self) -> Annotations:
-        """Return all that is annotated, crowds among it, with a category for each class."""
+        """Return all annotations, including crowds, with a category for each class."""
         return self.annotations
 
     def check_pictures(self) -> None:
-        """Look for every picture, and into some, before the long work; log what is odd.
+        """Check that every picture exists, inspect some of them, and log oddities.
 
-        A name with backslashes means the file with slashes where only that exists. Nothing is
-        looked at by a class of a user's that reads in a way of its own. Raises FileNotFoundError
-        where pictures are missing, and ValueError where one of those looked at cannot be read or
-        has another size than the annotation file says.
+        A name with backslashes means the file with slashes if only that exists. A user's subclass
+        that overrides reading checks nothing. Raises FileNotFoundError if pictures are missing, and
+        ValueError if an inspected one cannot be read or has another size than the annotation file
+        declares.
         """
         if type(self).read is not CocoDataset.read:
             return
@@ -180,7 +180,7 @@ class CocoDataset:
         lines = describe(report, paths, self.image_ids, self._reader)
         if report.wrong_size or report.unreadable:
             raise ValueError(f"data set {self.name!r}: {'; '.join(lines)}")
-        # What the sizes decide is no reason to worry.
+        # Orientations that the sizes decide need no warning.
         sure = replace(report, unknown=(), dark=())
         for line in lines:
             is_sure = line in describe(sure, paths, self.image_ids, self._reader)
@@ -189,7 +189,7 @@ class CocoDataset:
             )
 
     def _numbers(self, index: int) -> np.ndarray:
-        """Return which annotations are used of image ``index``."""
+        """Return the numbers of the annotations of image ``index`` that are used."""
         first, end = self.annotations.first[self._places[index] :][:2].tolist()
         return first + np.flatnonzero(self._usable[first:end])
 
@@ -210,9 +210,9 @@ class CocoDataset:
         return torch.tensor(np.array(points), dtype=torch.float32).reshape(-1, count, 3)
 
     def _check(self, chosen: np.ndarray, with_masks: bool, is_train: bool) -> np.ndarray:
-        """Return which of the ``chosen`` annotations (M,) bool can be used, and say which cannot.
+        """Return which of the ``chosen`` annotations (M,) bool can be used, and log the others.
 
-        Raises ValueError where none can.
+        Raises ValueError if none can.
         """
         table = self.annotations
         objects = chosen & ~table.crowds
@@ -233,7 +233,7 @@ class CocoDataset:
     def _places_to_train(
         self, places: np.ndarray, usable: np.ndarray, filter_empty: bool
     ) -> np.ndarray:
-        """Return the places of the images to train on; ValueError where there are none."""
+        """Return the places of the images to train on; raises ValueError if there are none."""
         table = self.annotations
         if filter_empty:
             counts = np.bincount(table.image_of[usable], minlength=len(table.image_ids))
@@ -250,7 +250,7 @@ class CocoDataset:
         return places
 
     def _check_images(self) -> None:
-        """Raise ValueError where an image has no name or no size."""
+        """Raise ValueError if an image has no name or no size."""
         table = self.annotations
         nameless = np.flatnonzero(table.columns["name"][:, 1] < 0)
         if len(nameless):
@@ -264,7 +264,7 @@ class CocoDataset:
 
 
 def _corners(boxes: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """Return (N, 4) float32 xyxy, inside the image of ``size``, from COCO's x, y, width, height."""
+    """Convert COCO's x, y, width, height to (N, 4) float32 xyxy, clipped to the image ``size``."""
     low, sides = boxes[:, :2], boxes[:, 2:]
     limits = size[::-1]
     corners = np.concatenate((low, low + sides), axis=1).clip(0, limits * 2)

@@ -25,10 +25,10 @@ class KeypointOptions:
 
 
 def read_layout(table: Annotations) -> KeypointLayout:
-    """Return the points that the categories of ``table`` name.
+    """Return the layout of the points that the categories of ``table`` name.
 
-    Categories without any are fine beside others. Raises ValueError, naming file and key, where
-    all lack them, where two have different ones, or where they cannot be meant.
+    Some categories may lack points. Raises ValueError, naming file and key, if all lack them, if
+    two have different ones, or if they are malformed.
     """
     layouts = [
         (category["name"], _layout(category, f"{table.file}: category {category['name']!r}"))
@@ -50,7 +50,7 @@ def read_layout(table: Annotations) -> KeypointLayout:
 
 
 def _layout(category: Entry, where: str) -> KeypointLayout:
-    """Return the points of a category; COCO's skeleton counts them from 1."""
+    """Return the layout of a category; COCO's skeleton counts points from 1."""
     names, skeleton = category["keypoints"], category.get("skeleton") or []
     if not _is_list(names, str) or len(set(names)) < len(names):
         raise ValueError(
@@ -73,9 +73,9 @@ def _is_list(values: Any, kind: type) -> bool:
 
 
 def check_points(table: Annotations, chosen: np.ndarray, count: int) -> None:
-    """Raise ValueError where keypoints of ``chosen`` (M,) bool are not ``count`` points, or none.
+    """Raise ValueError if keypoints of ``chosen`` (M,) bool are not ``count`` points, or all lack.
 
-    It names file and annotation.
+    The error names file and annotation.
     """
     owners, lengths = table.with_keypoints()
     if not len(owners) and not table.point_flaws.any():
@@ -92,9 +92,9 @@ def check_points(table: Annotations, chosen: np.ndarray, count: int) -> None:
 
 
 def read_points(table: Annotations, number: int, count: int, shift: float) -> np.ndarray:
-    """Return x, y, visibility (``count``, 3) of an annotation; 0, 0, 0 for one not labelled.
+    """Return x, y, visibility (``count``, 3) of an annotation; 0, 0, 0 for unlabelled points.
 
-    Where it has none, no point is labelled. ``shift`` is added to the others.
+    An annotation without keypoints has no labelled points. ``shift`` is added to labelled ones.
     """
     values = table.keypoints(number)
     if not len(values):
@@ -104,7 +104,7 @@ def read_points(table: Annotations, number: int, count: int, shift: float) -> np
 
 
 def count_labelled(table: Annotations, chosen: np.ndarray, count: int) -> np.ndarray:
-    """Return (N,) int64: how many points of ``chosen`` (M,) bool are labelled in each image."""
+    """Return the number (N,) int64 of labelled points of ``chosen`` (M,) bool in each image."""
     owners, _ = table.with_keypoints()
     rows = chosen[owners]
     owners, starts = owners[rows], table.columns["point_range"][rows, 0]

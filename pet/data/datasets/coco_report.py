@@ -1,4 +1,4 @@
-"""What is said of the annotations that a data set takes, and of those that it leaves out.
+"""Log messages about the annotations that a data set uses and leaves out.
 
 M annotations.
 """
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def log_report(
     name: str, table: Annotations, chosen: np.ndarray, with_masks: bool, is_train: bool
 ) -> None:
-    """Log how many of ``chosen`` (M,) bool are crowds, how many are left out, and what is odd."""
+    """Log how many of ``chosen`` (M,) bool are crowds or left out, and oddities."""
     checked = chosen & ~table.crowds if is_train else chosen
     for line in describe_otherwise(table):
         logger.info("data set %s: %s", name, line)
@@ -44,9 +44,9 @@ def log_report(
 def describe_nothing(
     table: Annotations, chosen: np.ndarray, boxes: np.ndarray, with_masks: bool, is_train: bool
 ) -> str:
-    """Return what to say where none of ``chosen`` (M,) bool can be used.
+    """Return the error message if none of ``chosen`` (M,) bool can be used.
 
-    ``boxes`` (M,) bool are those of them whose box can be.
+    ``boxes`` (M,) bool are the ones whose box can be used.
     """
     objects = chosen & ~table.crowds
     parts = count_reasons(table.box_flaws[objects], flaws.BOX_FLAWS)

@@ -12,10 +12,10 @@ from pet.structures.class_names import UNUSED_CLASS
 
 
 class ConcatDataset:
-    """The images of several data sets, for training; image ids may come more than once."""
+    """The images of several data sets, for training; image ids may repeat."""
 
     def __init__(self, parts: Sequence[Dataset]) -> None:
-        """Join ``parts``, in order; raises ValueError where their classes differ."""
+        """Join ``parts``, in order; raises ValueError if their classes differ."""
         first = parts[0]
         for part in parts[1:]:
             _check_classes(first, part)
@@ -34,7 +34,7 @@ class ConcatDataset:
         return self._ends[-1]
 
     def info(self, index: int) -> ImageInfo:
-        """Return where image ``index`` comes from, without reading it."""
+        """Return the source of image ``index``, without reading it."""
         part, place = self._find(index)
         return part.info(place)
 
@@ -44,7 +44,7 @@ class ConcatDataset:
         return part.labels(place)
 
     def read(self, index: int) -> Sample:
-        """Return image ``index`` and its annotations; raises as the data set that it is of."""
+        """Return image ``index`` and its annotations; raises the errors of its data set."""
         part, place = self._find(index)
         return part.read(place)
 

@@ -16,9 +16,8 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 def mask_to_polygons(mask: np.ndarray) -> list[list[int]]:
     """Return the outlines of ``mask`` (height, width) bool, each as [x, y, x, y, ...].
 
-    Every part that hangs together by pixel edges has its own polygon. A part with a hole is cut in
-    two at a column of the hole, as COCO's polygons know no holes. Together the polygons cover each
-    pixel of the mask once.
+    Every 4-connected part has its own polygon. A part with a hole is cut in two at a column of the
+    hole, as COCO's polygons have no holes. Together the polygons cover each pixel of the mask once.
     """
     polygons = []
     for part, x, y in _parts(mask.astype(np.uint8)):
@@ -46,7 +45,7 @@ def _parts(mask: np.ndarray) -> list[tuple[np.ndarray, int, int]]:
 
 
 def _hole_column(part: np.ndarray) -> int | None:
-    """Return the middle column of a hole of ``part``, or None where it has none.
+    """Return the middle column of a hole of ``part``, or None if it has none.
 
     A background that meets the outside at a corner is no hole: its outline joins the outer one.
     """
@@ -60,7 +59,7 @@ def _hole_column(part: np.ndarray) -> int | None:
 
 
 def _trace(part: np.ndarray) -> list[Corner]:
-    """Return the corners of the one outline of a part without holes, clockwise."""
+    """Return the corners of the outline of a part without holes, clockwise."""
     edges = _edges(part)
     # The top of the leftmost column: one edge leaves it, to the right.
     start, direction = min(edges), 0

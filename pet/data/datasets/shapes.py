@@ -13,7 +13,7 @@ from pet.data.datasets.mask_polygons import mask_to_polygons
 from pet.data.datasets.shapes_art import CLASS_NAMES, Picture, draw_picture
 from pet.utils.opencv import cv2
 
-#: Of the drawings. A folder of another version is drawn anew; raise it when the pictures change.
+#: Version of the drawings. A folder of another version is redrawn; raise it if pictures change.
 VERSION = "1"
 #: Split -> number of pictures.
 PICTURES = {"train": 800, "val": 100}
@@ -22,11 +22,11 @@ _VERSION_FILE = "version.txt"
 
 
 def draw_shapes(data_dir: Path) -> Path:
-    """Return the folder ``data_dir``/shapes; draws it first where it is missing or outdated.
+    """Return the folder ``data_dir``/shapes; draws it first if it is missing or outdated.
 
-    It holds train/, val/ and annotations/instances_{train,val}.json. The drawing appears under its
-    name only when it is finished, so that several processes may ask at once. Raises
-    FileExistsError where the folder was made by something else.
+    It holds train/, val/ and annotations/instances_{train,val}.json. The folder gets its name only
+    when it is complete, so that several processes may call this at once. Raises FileExistsError if
+    the folder was made by something else.
     """
     root = data_dir / "shapes"
     if _drawn_version(root) == VERSION:
@@ -42,7 +42,7 @@ def draw_shapes(data_dir: Path) -> Path:
 
 
 def _drawn_version(root: Path) -> str | None:
-    """Return the version of the drawing in ``root``, or None where there is none."""
+    """Return the version of the drawing in ``root``, or None if there is none."""
     try:
         return (root / _VERSION_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def _drawn_version(root: Path) -> str | None:
 
 
 def _install(fresh: Path, root: Path, outdated: Path) -> None:
-    """Rename ``fresh`` to ``root``, unless another process was faster: its drawing is the same."""
+    """Rename ``fresh`` to ``root``, unless another process was faster with the same drawing."""
     if _drawn_version(root) not in (None, VERSION):
         with suppress(FileNotFoundError):  # another process moved it away at this moment
             root.rename(outdated)
@@ -69,7 +69,7 @@ def _draw_split(root: Path, split: str, count: int, seed: int) -> None:
     (root / split).mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    # On a terminal only.
+    # Shown only on a terminal.
     for image_id in tqdm(range(1, count + 1), desc=f"drawing shapes_{split}", disable=None):
         picture = draw_picture(np.random.default_rng([seed, image_id]))
         name = f"{image_id:06d}.png"
@@ -87,7 +87,7 @@ def _draw_split(root: Path, split: str, count: int, seed: int) -> None:
 
 
 def _annotate(picture: Picture, image_id: int, first_id: int) -> list[dict[str, Any]]:
-    """Return COCO's annotations of what is visible of each shape, exact to the pixel."""
+    """Return COCO's annotations of the visible part of each shape, exact to the pixel."""
     annotations = []
     for offset, (label, mask) in enumerate(zip(picture.labels, picture.masks, strict=True)):
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -12,14 +12,14 @@ _LONG_SIDE = (176, 240)  # pixels, both ends included
 _SHORT_SIDE = (144, 184)
 _DIAMETER = (32, 120)  # of the circle around a shape, in pixels
 _MAX_TILT = math.radians(20)  # from upright, to either side
-_COUNT = (2, 6)  # shapes that are tried, in a picture
+_COUNT = (2, 6)  # shapes tried per picture
 _TRIES = 12  # places tried for each of them
-_LEAST_VISIBLE = 0.5  # fraction of its pixels that every shape keeps to the end
+_LEAST_VISIBLE = 0.5  # fraction of its pixels that every shape keeps
 _LEAST_PIXELS = 80
 _LEAST_INSIDE = 0.85  # fraction of a shape's pixels that lie in the picture
 _LEAST_CONTRAST = 55.0  # distance in CIELAB between a shape and its ground
 
-_SHIFT = 4  # binary digits behind the point of the corners that OpenCV draws
+_SHIFT = 4  # fractional bits of the corners that OpenCV draws
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ CLASS_NAMES = tuple(_OUTLINES)
 
 
 def draw_picture(rng: np.random.Generator) -> Picture:
-    """Draw one picture; everything about it comes from ``rng``.
+    """Draw one picture, determined by ``rng``.
 
-    A shape is put down only where it hides no earlier one too much.
+    A shape is placed only if it hides no earlier one too much.
     """
     size = _picture_size(rng)
     image, ground = _draw_ground(size, rng)
@@ -105,7 +105,7 @@ def _fill(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _fixed_point(corners: np.ndarray) -> np.ndarray:
-    # OpenCV counts from the centre of the first pixel, we count from its corner.
+    # OpenCV counts from the centre of the first pixel, Pet from its corner.
     return np.round((corners - 0.5) * 2**_SHIFT).astype(np.int32)
 
 

@@ -1,8 +1,8 @@
-"""What happens to a sample between its file and the batch.
+"""Transforms of a sample between its file and the batch.
 
-A transform takes a sample and a random generator, and returns a new sample. All chance comes from
-that generator, so that a sample depends on its seed only. ``TRAIN.TRANSFORMS`` names those of
-training.
+A transform takes a sample and a random generator, and returns a new sample. It draws all random
+numbers from that generator, so that a sample depends only on its seed. ``TRAIN.TRANSFORMS`` names
+those of training.
 """
 
 from pet.data.registry import Transform

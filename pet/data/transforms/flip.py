@@ -15,7 +15,7 @@ from pet.utils.opencv import cv2
 
 
 class RandomHorizontalFlip:
-    """Mirror a sample left and right by a given chance."""
+    """Mirrors a sample left and right with a given probability."""
 
     def __init__(self, prob: float, keypoint_order: Sequence[int] = ()) -> None:
         """``prob`` in [0, 1]; ``keypoint_order`` as ``KeypointLayout.flip_order`` gives it."""
@@ -23,7 +23,7 @@ class RandomHorizontalFlip:
         self.keypoint_order = tuple(keypoint_order)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Return ``sample``, mirrored or as it is."""
+        """Return ``sample``, mirrored or unchanged."""
         if rng.random() >= self.prob:
             return sample
         width = sample.size[1]
@@ -44,9 +44,9 @@ class RandomHorizontalFlip:
 
 @TRANSFORMS.register("random_horizontal_flip")
 def random_horizontal_flip(cfg: CfgNode, dataset: Dataset) -> RandomHorizontalFlip:
-    """Build the mirroring of training images by the chance ``TRAIN.FLIP_PROB``.
+    """Build the mirroring of training images with probability ``TRAIN.FLIP_PROB``.
 
-    Raises ValueError where a keypoint has no partner on the other side.
+    Raises ValueError if a keypoint has no partner on the other side.
     """
     layout = dataset.keypoint_layout
     if layout is None or not cfg.TRAIN.FLIP_PROB:

@@ -1,4 +1,4 @@
-"""Resizing to a given short side, held to a longest side."""
+"""Resizing to a given short side, limited by a longest side."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ def resized_size(
 ) -> tuple[int, int]:
     """Return the (height, width) that ``size`` gets: the shorter side becomes ``short_side``.
 
-    The longer side never exceeds ``max_size``, and the aspect ratio stays but for ``rounding``:
+    The longer side never exceeds ``max_size``, and the aspect ratio is kept up to ``rounding``:
     "half_up", as detectron2's ``ResizeShortestEdge``, or "floor", as torchvision's
-    ``GeneralizedRCNNTransform``. Each takes the same floating-point steps as its source, whose
+    ``GeneralizedRCNNTransform``. Each takes the same floating-point steps as its source, as their
     errors decide ties and, with "floor", whether a side is one pixel short.
     """
     height, width = _ROUNDINGS[rounding](size, short_side, max_size)
@@ -64,8 +64,8 @@ def resize_image(
     """Return ``image`` (H, W, 3) uint8 at ``size`` (height, width).
 
     ``interpolation`` is "opencv" (by area when it shrinks, else bilinear), "pil" (Pillow's
-    bilinear, antialiased) or "float" (PyTorch's bilinear, not antialiased). The result is uint8,
-    but float32 with "float": 0..255 and not rounded.
+    bilinear, antialiased) or "float" (PyTorch's bilinear, not antialiased). The result is uint8;
+    with "float" it is float32, 0..255, not rounded.
     """
     return _INTERPOLATIONS[interpolation](image, size)
 
@@ -98,7 +98,7 @@ _INTERPOLATIONS: dict[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] 
 
 
 class Resize:
-    """Bring the shorter side to one of several lengths, drawn for each sample."""
+    """Resizes the shorter side to one of several lengths, drawn for each sample."""
 
     def __init__(
         self,
@@ -117,10 +117,10 @@ class Resize:
         self.rounding = rounding
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Return ``sample`` resized; with "float" the image is only told what size it will have."""
+        """Return ``sample`` resized; with "float", only the size of the image is set."""
         short_side = self.short_sides[int(rng.integers(len(self.short_sides)))]
         size = resized_size(sample.size, short_side, self.max_size, self.rounding)
-        # Each side is rounded for itself, so that the two ratios may differ a little.
+        # Each side is rounded separately, so that the two ratios may differ slightly.
         ratio_y, ratio_x = size[0] / sample.size[0], size[1] / sample.size[1]
         masks = sample.masks
         if masks is not None:
@@ -147,5 +147,5 @@ def resize(cfg: CfgNode, dataset: Dataset) -> Resize:
 
 
 def build_resize(short_sides: Sequence[int], max_size: int, cfg: CfgNode) -> Resize:
-    """Build a ``Resize`` in the way that ``INPUT`` says."""
+    """Build a ``Resize`` with the settings of ``INPUT``."""
     return Resize(short_sides, max_size, cfg.INPUT.INTERPOLATION, cfg.INPUT.RESIZE_ROUNDING)
