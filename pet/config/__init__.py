@@ -23,7 +23,7 @@ cfg = default_cfg()
 def merge_cfg_from_file(path: str | Path, node: CfgNode = cfg) -> None:
     """Merge the YAML file at ``path`` into ``node``, by default the global config.
 
-    Raises FileNotFoundError, KeyError, TypeError or ValueError, naming the key and what would do.
+    Raises FileNotFoundError, KeyError, TypeError or ValueError, naming the key and a remedy.
     """
     merge_from_file(node, path)
 
@@ -37,9 +37,9 @@ def merge_cfg_from_list(opts: Sequence[Any], node: CfgNode = cfg) -> None:
 
 
 def freeze(node: CfgNode = cfg) -> None:
-    """Check that the keys of ``node`` agree with each other, then make it unchangeable.
+    """Check that the keys of ``node`` agree with each other, then make it immutable.
 
-    A ``~`` that a path opens with becomes the home folder. Raises ValueError naming the
+    A ``~`` at the start of a path becomes the home folder. Raises ValueError naming the
     contradicting keys.
     """
     expand_paths(node)
@@ -48,7 +48,7 @@ def freeze(node: CfgNode = cfg) -> None:
 
 
 def reset_cfg(node: CfgNode = cfg) -> None:
-    """Set every key of ``node`` back to its default, and make it changeable again."""
+    """Set every key of ``node`` back to its default, and make it mutable again."""
     node.defrost()
     node.clear()
     node.update(default_cfg())

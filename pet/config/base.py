@@ -1,8 +1,7 @@
-"""The keys every model family shares: where things run, what is read, how it is trained and tested.
+"""The keys that all model families share: device, data, training and testing.
 
-Each key is described above its default: meaning, unit, choices and, where the value is somebody's
-choice rather than ours, the source. Behind the default stands its rule: which other values the key
-takes.
+The comment above each key gives meaning, unit, choices and, if the default is not Pet's choice, its
+source. The rule of the key follows its default: it tells which other values the key takes.
 """
 
 from .rules import at_least, more_than, one_of, tuple_of, within
@@ -14,11 +13,11 @@ DATASET_TEMPLATE = Section()
 DATASET_TEMPLATE.TYPE = "coco"
 # Folder of the images. A relative path is tried from the working directory, then under DATA_DIR.
 DATASET_TEMPLATE.IMAGES = ""
-# Annotation file, or, for a type that takes one, the folder of them; found like IMAGES.
+# Annotation file or, if the type takes one, a folder; found like IMAGES.
 DATASET_TEMPLATE.ANNOTATIONS = ""
 # Names of the classes, in order of the labels 1, 2 ... Data sets with equal CLASSES have equal
 # labels, even if one lacks some of the classes. A category of another name in the annotations is an
-# error. Empty: the classes and their order are those of the annotations.
+# error. Empty: classes and order are taken from the annotations.
 DATASET_TEMPLATE.CLASSES = ()
 # Use only the first so many images in order of image id; 0 uses all.
 DATASET_TEMPLATE.MAX_IMAGES = Key(0, at_least(0))
@@ -27,11 +26,11 @@ DATASET_TEMPLATE.MAX_IMAGES = Key(0, at_least(0))
 def base_cfg() -> Section:
     """Return a new section with the keys that do not depend on the model family."""
     node = Section()
-    # Where the model runs: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:N".
+    # Device of the model: "auto" (CUDA if there is one, else CPU), "cpu", "cuda" or "cuda:N".
     node.DEVICE = "auto"
-    # Output folder. Empty: derived from the YAML's place, cfgs/a/b.yaml -> ckpts/a/b.
+    # Output folder. Empty: derived from the path of the YAML, cfgs/a/b.yaml -> ckpts/a/b.
     node.CKPT = ""
-    # Folder under which data sets are looked for, and into which the shapes are drawn.
+    # Folder in which data sets are searched, and the shapes are drawn.
     node.DATA_DIR = "data"
     # Iterations between two log lines.
     node.DISPLAY_ITER = Key(20, at_least(1))
@@ -59,14 +58,14 @@ def _add_data_keys(node: Section) -> None:
     node.DATASETS = Section(new_allowed=True)
 
     node.INPUT = Section()
-    # What is done with the EXIF orientation of a picture file: "auto" (turned upright, except where
-    # the width and height that the data set declares fit only the pixels as stored), "upright"
-    # (always turned) or "stored" (never).
+    # How the EXIF orientation of a picture file is used: "auto" (turned upright, unless the width
+    # and height that the data set declares fit only the pixels as stored), "upright" (always
+    # turned) or "stored" (never).
     node.INPUT.ORIENTATION = Key("auto", one_of("auto", "upright", "stored"))
     # Most pixels of a picture file. A larger one is refused before it is decoded; 0 for no limit.
     node.INPUT.MAX_PIXELS = Key(250_000_000, at_least(0))
-    # How many bits the values of pictures with 16 bits a channel use, 8 to 16: 12 for those of many
-    # cameras and microscopes. They are divided by 2 ** (BIT_DEPTH - 8).
+    # Bits in use in pictures with 16 bits per channel, 8 to 16: 12 for many cameras and
+    # microscopes. The values are divided by 2 ** (BIT_DEPTH - 8).
     node.INPUT.BIT_DEPTH = Key(16, within(8, 16), says="must lie in 8..16, the bits in use of 16")
     # Channel order the network expects, "RGB" or "BGR". Source: torchvision's ImageNet weights.
     node.INPUT.CHANNEL_ORDER = Key("RGB", one_of("RGB", "BGR"))
@@ -79,28 +78,28 @@ def _add_data_keys(node: Section) -> None:
     # Standard deviation of each channel, as INPUT.PIXEL_MEAN.
     node.INPUT.PIXEL_STD = Key((58.395, 57.12, 57.375), tuple_of(more_than(0), length=3))
     # How images are resized: "opencv" (by area when they shrink, else bilinear), "pil" (Pillow's
-    # antialiased bilinear; Detectron2) or "float" (bilinear, neither antialiased nor rounded to
-    # whole pixel values, on the device and not in the loader; torchvision).
+    # antialiased bilinear; Detectron2) or "float" (bilinear, not antialiased, without rounding of
+    # pixel values, on the device and not in the loader; torchvision).
     node.INPUT.INTERPOLATION = Key("opencv", one_of("opencv", "pil", "float"))
-    # How the sides of a resized image become whole pixels: "half_up" (Detectron2) or "floor"
+    # Rounding of the sides of a resized image to whole pixels: "half_up" (Detectron2) or "floor"
     # (torchvision).
     node.INPUT.RESIZE_ROUNDING = Key("half_up", one_of("half_up", "floor"))
-    # Batches are padded so that height and width are multiples of this, in pixels. Source: FPN's
-    # coarsest stride in the trunk is 32.
+    # Batches are padded so that height and width are multiples of this, in pixels. Source: 32, the
+    # coarsest stride of the trunk in FPN.
     node.INPUT.SIZE_DIVISIBILITY = Key(32, at_least(1))
 
     node.DATALOADER = Section()
     # Order of the training images: "DistributedSampler" (each image once an epoch, shuffled) or
-    # "RepeatFactorTrainingSampler" (images of rare classes come more often; Gupta et al., LVIS,
+    # "RepeatFactorTrainingSampler" (images of rare classes are repeated; Gupta et al., LVIS,
     # 2019, section 5.3).
     node.DATALOADER.SAMPLER_TRAIN = Key(
         "DistributedSampler", one_of("DistributedSampler", "RepeatFactorTrainingSampler")
     )
-    # With the repeat factor sampler: a class in a smaller fraction of the images is oversampled.
+    # The repeat factor sampler oversamples classes in a smaller fraction of the images than this.
     node.DATALOADER.REPEAT_THRESHOLD = Key(0.001, within(0, 1))
-    # Whether a process's batch holds only upright or only wide images, which saves padding.
+    # Whether a process's batch has only upright or only wide images, which saves padding.
     node.DATALOADER.ASPECT_RATIO_GROUPING = True
-    # Whether training leaves out images with no usable annotation. False trains on them, as
+    # Whether training leaves out images without usable annotations. False trains on them as
     # background.
     node.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
 
@@ -124,29 +123,29 @@ def _add_solver_keys(node: Section) -> None:
     node.SOLVER.WEIGHT_DECAY_BIAS = Key(0.0001, at_least(0))
     # Learning rate of the biases (not of normalisation) relative to BASE_LR. Detectron used 2.
     node.SOLVER.BIAS_LR_FACTOR = Key(1.0, at_least(0))
-    # Whether trunk, pyramid and the convolutions over all anchors are compiled (torch.compile), at
-    # the first steps: a minute or more, each time that a run starts. Needs a C++ compiler.
+    # Whether trunk, pyramid and the head on all anchors are compiled (torch.compile). This takes a
+    # minute or more in the first steps of every run, and needs a C++ compiler.
     node.SOLVER.COMPILE = False
-    # Gradients are scaled down to this total L2 norm; 0 leaves them alone.
+    # Largest total L2 norm of the gradients, which are scaled down to it; 0 for no limit.
     node.SOLVER.CLIP_GRAD_NORM = Key(0.0, at_least(0))
-    # Iterations over which the learning rate rises to its schedule; 0 for none.
+    # Iterations of the warm-up of the learning rate; 0 for none.
     node.SOLVER.WARM_UP_ITERS = Key(500, at_least(0))
-    # Factor on the learning rate at iteration 0 of the warm-up. Source: Goyal et al. 2017, as
-    # Detectron applies it.
+    # Factor on the learning rate at iteration 0 of the warm-up. Source: Goyal et al. 2017, as in
+    # Detectron.
     node.SOLVER.WARM_UP_FACTOR = Key(
         1.0 / 3.0, within(0, 1, "(]"), only_with="SOLVER.WARM_UP_ITERS"
     )
-    # "LINEAR" (the factor rises to 1) or "CONSTANT" (the factor holds, then jumps to 1).
+    # "LINEAR" (the factor rises to 1) or "CONSTANT" (the factor stays, then jumps to 1).
     node.SOLVER.WARM_UP_METHOD = Key("LINEAR", one_of("LINEAR", "CONSTANT"))
     # "STEP" (times GAMMA at each of STEPS), "COSINE" or "POLY" (both fall to 0 at MAX_ITER).
     node.SOLVER.LR_POLICY = Key("STEP", one_of("STEP", "COSINE", "POLY"))
-    # Iterations at which the STEP policy decays, rising.
+    # Iterations at which the STEP policy decays, in increasing order.
     node.SOLVER.STEPS = Key((60000, 80000), tuple_of(at_least(0), rising=True))
     # Factor of each decay of the STEP policy.
     node.SOLVER.GAMMA = Key(0.1, at_least(0))
     # Exponent of the POLY policy. Source: DeepLab (Chen et al. 2017), 0.9.
     node.SOLVER.LR_POW = Key(0.9, at_least(0))
-    # Iterations between two checkpoints; 0 writes only the one at the end.
+    # Iterations between two checkpoints; 0 writes only the last one.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
 
 
@@ -155,16 +154,16 @@ def _add_train_keys(node: Section) -> None:
     # Weights to start from: ImageNet weights of the trunk (torchvision's, Detectron2's, Caffe2's),
     # a published detector, or a checkpoint of Pet. Empty: random weights.
     node.TRAIN.WEIGHTS = ""
-    # Whether weights in TRAIN.WEIGHTS that are for other classes or keypoints are left at their
-    # random start and reported: those of another shape, and where the file names its classes or
-    # keypoints otherwise than the data, those of the layers that predict them. False makes another
-    # shape an error, and keeps layers for other names, with a warning.
+    # Whether layers for other classes or keypoints than those of TRAIN.WEIGHTS keep their random
+    # initial weights, with a report: weights of another shape and, if the file has other names of
+    # classes or keypoints than the data, the layers that predict them. With False, another shape is
+    # an error, and layers for other names are loaded, with a warning.
     node.TRAIN.REINIT_MISMATCHED = False
-    # Names of the data sets trained on, joined.
+    # Names of the data sets to train on, which are joined.
     node.TRAIN.DATASETS = ()
-    # What is done to each training image before it is put into a batch, by name and in this order:
-    # "resize" (TRAIN.SCALES, TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), or what a
-    # file of yours registers.
+    # Names of the transforms of each training image, in order: "resize" (TRAIN.SCALES,
+    # TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), or ones that a file of yours
+    # registers.
     node.TRAIN.TRANSFORMS = ("resize", "random_horizontal_flip")
     # Lengths of the shorter image side, in pixels; one is drawn for each image.
     node.TRAIN.SCALES = Key(
@@ -172,20 +171,20 @@ def _add_train_keys(node: Section) -> None:
     )
     # Longest allowed image side, in pixels.
     node.TRAIN.MAX_SIZE = Key(1333, at_least(1))
-    # Chance of a horizontal flip, in [0, 1].
+    # Probability of a horizontal flip, in [0, 1].
     node.TRAIN.FLIP_PROB = Key(0.5, within(0, 1))
-    # Images in a step, over all processes together.
+    # Images in a step, over all processes.
     node.TRAIN.BATCH_SIZE = Key(16, at_least(1))
-    # Loader processes beside each training process, at most one for each CPU; 0 loads in the
-    # training process itself.
+    # Loader workers of each training process, at most one for each CPU; 0 loads in the training
+    # process itself.
     node.TRAIN.LOADER_THREADS = Key(4, at_least(0))
     # Precision in which the network is trained, "float32" or "bfloat16" (autocast: convolutions and
     # matrix products in bfloat16, weights, losses and boxes in float32).
     node.TRAIN.PRECISION = Key("float32", one_of("float32", "bfloat16"))
-    # Registered hooks, which do something beside the steps, in the order that they are called. Pet
-    # brings none; see docs/extending.md.
+    # Names of registered hooks, which are called between the steps, in this order. Pet has none
+    # itself; see docs/extending.md.
     node.TRAIN.HOOKS = ()
-    # Whether a run goes on from CKPT/model_latest.pth where there is one.
+    # Whether a run continues from CKPT/model_latest.pth if it exists.
     node.TRAIN.AUTO_RESUME = True
 
 
@@ -193,7 +192,7 @@ def _add_test_keys(node: Section) -> None:
     node.TEST = Section()
     # Weights to test; empty takes CKPT/model_latest.pth.
     node.TEST.WEIGHTS = ""
-    # Names of the data sets tested on, one after the other.
+    # Names of the data sets to test on, one after the other.
     node.TEST.DATASETS = ()
     # Length of the shorter image side, in pixels.
     node.TEST.SCALE = Key(800, at_least(1))
@@ -201,23 +200,23 @@ def _add_test_keys(node: Section) -> None:
     node.TEST.MAX_SIZE = Key(1333, at_least(1))
     # Images in a batch, for each process.
     node.TEST.IMS_PER_GPU = Key(1, at_least(1))
-    # Loader processes beside each testing process, as TRAIN.LOADER_THREADS.
+    # Loader workers of each testing process, as TRAIN.LOADER_THREADS.
     node.TEST.LOADER_THREADS = Key(2, at_least(0))
     # Precision of the network in testing and in predictors, as TRAIN.PRECISION.
     node.TEST.PRECISION = Key("float32", one_of("float32", "bfloat16"))
 
     node.TEST.BBOX_AUG = Section()
-    # Whether boxes are found in several views of an image: at TEST.SCALE, and at those below.
+    # Whether boxes are found in several views of an image: at TEST.SCALE and the SCALES below.
     node.TEST.BBOX_AUG.ENABLED = False
-    # Whether each of the views is also looked at mirrored.
+    # Whether each view is also used mirrored.
     node.TEST.BBOX_AUG.H_FLIP = True
-    # Lengths of the shorter side of the further views, in pixels.
+    # Lengths of the shorter side of the additional views, in pixels.
     node.TEST.BBOX_AUG.SCALES = Key((400, 600, 1000, 1200), tuple_of(more_than(0)))
     # Longest allowed side of these views, in pixels.
     node.TEST.BBOX_AUG.MAX_SIZE = Key(2000, at_least(1))
 
     node.TEST.MASK_AUG = Section()
-    # Whether masks are the mean over several views, likewise.
+    # Whether masks are averaged over several views.
     node.TEST.MASK_AUG.ENABLED = False
     # As TEST.BBOX_AUG.H_FLIP.
     node.TEST.MASK_AUG.H_FLIP = True
@@ -227,7 +226,7 @@ def _add_test_keys(node: Section) -> None:
     node.TEST.MASK_AUG.MAX_SIZE = Key(2000, at_least(1))
 
     node.TEST.KPS_AUG = Section()
-    # Whether the heatmaps of keypoints are the mean over several views, likewise.
+    # Whether the heatmaps of keypoints are averaged over several views.
     node.TEST.KPS_AUG.ENABLED = False
     # As TEST.BBOX_AUG.H_FLIP.
     node.TEST.KPS_AUG.H_FLIP = True
@@ -237,8 +236,8 @@ def _add_test_keys(node: Section) -> None:
     node.TEST.KPS_AUG.MAX_SIZE = Key(2000, at_least(1))
 
     node.TEST.SOFT_NMS = Section()
-    # Whether a detection that overlaps a better one of its class loses score instead of being
-    # dropped (Bodla et al. 2017).
+    # Whether the score of a detection that overlaps a better one of its class is reduced, instead
+    # of dropping it (Bodla et al. 2017).
     node.TEST.SOFT_NMS.ENABLED = False
     # "linear" (times 1 - IoU where the IoU is above FAST_RCNN.NMS, or RETINANET.NMS; equation 1 of
     # the paper) or "gaussian" (times exp(-IoU² / SIGMA); equation 2). Source: Detectron's default.

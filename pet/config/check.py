@@ -10,7 +10,7 @@ from pet.config.check_testing import check_testing
 
 
 def check_cfg(cfg: CfgNode) -> None:
-    """Raise ValueError, naming the keys and what would do, where ``cfg`` contradicts itself."""
+    """Raise ValueError, naming the keys and a remedy, if ``cfg`` contradicts itself."""
     check_numbers(cfg)
     check_keys(cfg)
     _check_schedule(cfg)
@@ -72,7 +72,7 @@ def _check_retinanet(cfg: CfgNode) -> None:
 
 
 def _check_parts(cfg: CfgNode) -> None:
-    """Raise ValueError where a branch is asked for beside a model that has none."""
+    """Raise ValueError if a branch is asked for in a model that has none."""
     branches = ("MASK_ON", "KEYPOINT_ON", "CASCADE_ON")
     for alone, others in (("RPN_ONLY", (*branches, "RETINANET_ON")), ("RETINANET_ON", branches)):
         wanted = [f"MODEL.{key}" for key in others if cfg.MODEL[key]]

@@ -1,10 +1,10 @@
-"""Contradictions between the keys of the trunk, and of what may be cut off it."""
+"""Contradictions between the keys of the trunk, and those of res5 as a head."""
 
 from yacs.config import CfgNode
 
 
 def check_backbone(cfg: CfgNode) -> None:
-    """Raise ValueError where BACKBONE contradicts itself or the pyramid."""
+    """Raise ValueError if BACKBONE contradicts itself or the pyramid."""
     backbone = cfg.BACKBONE
     if not 0 <= backbone.FREEZE_AT <= backbone.OUT_STAGE:
         raise ValueError(
@@ -24,7 +24,7 @@ def check_backbone(cfg: CfgNode) -> None:
 
 
 def check_res5_head(cfg: CfgNode) -> None:
-    """Raise ValueError where res5 is to be a head, and cannot."""
+    """Raise ValueError if res5 should be a head and cannot."""
     is_res5 = cfg.FAST_RCNN.ROI_BOX_HEAD == "roi_res5_head"
     if is_res5 and cfg.BACKBONE.OUT_STAGE != 4:
         raise ValueError(

@@ -4,12 +4,12 @@ from yacs.config import CfgNode
 
 from pet.config.check_backbone import check_res5_head
 
-#: Registered name of a branch of Pet's own -> the key of ``MODEL`` that switches it on.
+#: Registered name of a branch of Pet -> the key of ``MODEL`` that switches it on.
 _SWITCHES = {"mask": "MASK_ON", "keypoint": "KEYPOINT_ON"}
 
 
 def check_heads(cfg: CfgNode) -> None:
-    """Raise ValueError where the keys of a head contradict each other, or heads do not fit."""
+    """Raise ValueError if the keys of a head contradict each other, or heads do not fit."""
     for name in ("RPN", "FAST_RCNN", "RETINANET"):
         section = cfg[name]
         if section.BG_IOU_THRESHOLD > section.FG_IOU_THRESHOLD:
@@ -25,7 +25,7 @@ def check_heads(cfg: CfgNode) -> None:
 
 
 def _check_branches(cfg: CfgNode) -> None:
-    """Raise ValueError where a branch is named twice, has a switch, or has no RoIs to stand on."""
+    """Raise ValueError if a branch is named twice, has a switch, or the model has no RoIs."""
     names = cfg.MODEL.ROI_BRANCHES
     for name in names:
         if names.count(name) > 1:

@@ -1,4 +1,4 @@
-"""Values that their key does not take, each looked at alone."""
+"""Checks of each key's value by the rule of the key."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .section import Key
 
 
 def check_keys(cfg: CfgNode) -> None:
-    """Raise ValueError, naming the key and what would do, for a value that its rule refuses."""
+    """Raise ValueError, naming the key and its rule, for a value that the rule refuses."""
     for name, key in KEYS.items():
         if not key.only_with or _get(cfg, key.only_with):
             _check(name, key, _get(cfg, name))

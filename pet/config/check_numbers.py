@@ -1,4 +1,4 @@
-"""Numbers that no key can mean."""
+"""Checks for numbers that no key takes."""
 
 import math
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from yacs.config import CfgNode
 
 
 def check_numbers(node: CfgNode, above: str = "") -> None:
-    """Raise ValueError, naming the key, for a NaN, an infinity, or what no 64 bits hold.
+    """Raise ValueError, naming the key, for a NaN, an infinity, or an integer beyond 64 bits.
 
-    ``above`` is the key of the section ``node``, with a full stop behind it.
+    ``above`` is the key of the section ``node``, followed by a full stop.
     """
     for key, value in node.items():
         if isinstance(value, CfgNode):
@@ -26,7 +26,7 @@ def check_numbers(node: CfgNode, above: str = "") -> None:
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
-    """Yield the numbers in a value: itself, or those in a tuple, and in the tuples there."""
+    """Yield the numbers in a value: itself, or those of a tuple, also of nested ones."""
     if isinstance(value, tuple | list):
         for item in value:
             yield from _numbers(item)

@@ -1,13 +1,13 @@
-"""Contradictions between what testing is to do and the model that there is."""
+"""Contradictions between the keys of testing and the model."""
 
 from yacs.config import CfgNode
 
-#: Section of ``TEST`` -> the key of ``MODEL`` without which it has nothing to work on.
+#: Section of ``TEST`` -> the key of ``MODEL`` that it needs.
 _NEEDS = {"MASK_AUG": "MASK_ON", "KPS_AUG": "KEYPOINT_ON"}
 
 
 def check_testing(cfg: CfgNode) -> None:
-    """Raise ValueError where soft-NMS or a test-time augmentation cannot be done."""
+    """Raise ValueError if soft-NMS or a test-time augmentation is not possible."""
     test, model = cfg.TEST, cfg.MODEL
     for name in ("BBOX_AUG", "MASK_AUG", "KPS_AUG", "SOFT_NMS"):
         if test[name].ENABLED and model.RPN_ONLY:

@@ -1,4 +1,4 @@
-"""What is known of a key: its default, its rule in words, and the comment above it."""
+"""The description of a key: its default, its rule in words, and the comment above it."""
 
 import ast
 import functools
@@ -11,27 +11,27 @@ from . import base, rcnn, retinanet
 from .keys import DATASET_KEYS, KEYS, default_cfg
 from .merge import split_key, unknown_key
 
-#: The modules that name keys.
+#: The modules that define keys.
 _MODULES = (base, rcnn, retinanet)
-#: The variables there whose attributes are keys -> what the full names of these begin with.
+#: The variables there whose attributes are keys -> the prefix of their full names.
 _BEGINNINGS = {"node": "", "DATASET_TEMPLATE": "DATASETS.<name>."}
 
 
 @dataclass(frozen=True)
 class KeyDescription:
-    """A key of the config."""
+    """The description of a key of the config."""
 
     name: str  # in full, such as "SOLVER.GAMMA"
     default: Any
-    rule: str  # which values it takes, such as "at least 0"; "" where its type is all that counts
+    rule: str  # which values it takes, such as "at least 0"; "" if only its type counts
     comment: str  # meaning, unit and source, in one line
 
 
 def describe_key(name: str) -> KeyDescription:
-    """Return what is known of the key ``name``, such as "SOLVER.GAMMA".
+    """Return the description of the key ``name``, such as "SOLVER.GAMMA".
 
     In "DATASETS.mine.TYPE", "mine" may be any name of a data set. Raises KeyError, with the nearest
-    names, where there is no such key.
+    names, if there is no such key.
     """
     place, keys = name, KEYS
     section, *between = split_key(name)
@@ -49,7 +49,7 @@ def describe_key(name: str) -> KeyDescription:
 
 @functools.cache
 def _comments() -> Mapping[str, str]:
-    """Return full name -> comment of every key."""
+    """Return a mapping from the full name of every key to its comment."""
     found = {}
     for module in _MODULES:
         found.update(read_comments(inspect.getsource(module)))
@@ -57,7 +57,7 @@ def _comments() -> Mapping[str, str]:
 
 
 def read_comments(source: str) -> dict[str, str]:
-    """Return full name -> the comment above, in one line, of each key that ``source`` sets."""
+    """Return the comment above each key that ``source`` sets, in one line, by full name."""
     lines = source.splitlines()
     found = {}
     for statement in ast.walk(ast.parse(source)):
@@ -70,7 +70,7 @@ def read_comments(source: str) -> dict[str, str]:
 
 
 def _comment_above(lines: list[str]) -> str:
-    """Return the comment that ``lines`` end with, in one line; "" where they end otherwise."""
+    """Return the comment at the end of ``lines``, in one line, or "" if there is none."""
     comment: list[str] = []
     for line in reversed(lines):
         if not line.strip().startswith("# "):

@@ -1,4 +1,4 @@
-"""The error for a name that nobody knows."""
+"""The error for an unknown name."""
 
 
 class UnknownNameError(KeyError):

@@ -1,4 +1,4 @@
-"""The home folder in the paths that a user writes: ``~`` and ``~USER``, as a shell has them."""
+"""Expanding ``~`` and ``~USER`` in the paths that a user writes, as a shell does."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ _DATASET_PATHS = ("IMAGES", "ANNOTATIONS")
 
 
 def expand_home(path: str, name: str) -> str:
-    """Return ``path`` with the home folder in the place of a ``~`` or ``~USER`` that it opens with.
+    """Return ``path`` with the home folder in place of a ``~`` or ``~USER`` at its start.
 
-    ``name`` says what the path is of, such as its key. Raises ValueError where there is no such
-    folder, and where the path holds a zero character, which no system takes.
+    ``name`` is the path's name in errors, such as its key. Raises ValueError if there is no such
+    folder, or if the path has a null character, which no system allows.
     """
     if "\0" in path:
         raise ValueError(f"{name} holds a zero character, as no path does; got {path!r}")
@@ -33,14 +33,14 @@ def expand_home(path: str, name: str) -> str:
 
 
 def expand_paths(node: CfgNode) -> None:
-    """Put home folders into every path of the config ``node``, in place; ValueError as above."""
+    """Expand every path of the config ``node`` in place; raises ValueError as above."""
     for section, key, name in _paths(node):
         if isinstance(section[key], str):
             section[key] = expand_home(section[key], name)
 
 
 def _paths(node: CfgNode) -> Iterator[tuple[CfgNode, str, str]]:
-    """Yield the section that each path stands in, its key there, and its whole key."""
+    """Yield the section of each path, its key there, and its full key."""
     for name, key in _PATHS:
         yield (node[name], key, f"{name}.{key}") if name else (node, key, key)
     for name, block in node.DATASETS.items():

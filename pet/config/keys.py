@@ -1,4 +1,4 @@
-"""All keys of the config: their defaults, and what else they take."""
+"""All keys of the config, with their defaults and rules."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -21,7 +21,7 @@ def default_cfg() -> CfgNode:
     return _all_keys().defaults()
 
 
-#: Full name of each key -> the key; those of a block of DATASETS are in DATASET_KEYS.
+#: Full name -> key, except those of a DATASETS block, which are in DATASET_KEYS.
 KEYS: Mapping[str, Key] = MappingProxyType(dict(_all_keys().keys()))
-#: Name of each key of a block of DATASETS -> the key.
+#: Name -> key, of a DATASETS block.
 DATASET_KEYS: Mapping[str, Key] = MappingProxyType(dict(DATASET_TEMPLATE.keys()))

@@ -1,4 +1,4 @@
-"""Merging YAML files and command-line pairs into a config, with errors that name key and remedy."""
+"""Merging YAML files and command-line pairs into a config; errors name key and remedy."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from .home import expand_home, expand_paths
 from .values import coerce
 from .yaml_file import Written, read_yaml
 
-#: In a YAML file: the file that it stands on.
+#: The key of a YAML file for the file that it extends.
 BASE_KEY = "_BASE_"
 
-#: The names that lead to a key, its value as written, and where it was written.
+#: The names from the root to a key, its value as written, and its source.
 Setting = tuple[tuple[str, ...], Any, str]
 
-#: In the place of a value that is not there; None is one.
+#: Stands for a missing value, as None is a value.
 _NO_VALUE = object()
 
 
 def merge_from_file(node: CfgNode, path: str | Path) -> None:
-    """Merge the YAML file at ``path`` into ``node``; sets ``CKPT`` from the path where it is empty.
+    """Merge the YAML file at ``path`` into ``node``; derives an empty ``CKPT`` from the path.
 
-    A file may stand on another: ``_BASE_`` names it, from the folder of the file itself, and what
-    the file says goes before. A ``~`` that a path opens with is the home folder. Raises
+    A file may extend another: ``_BASE_`` names it, relative to the file's folder, and the file's
+    own values take precedence. A ``~`` at the start of a path is the home folder. Raises
     FileNotFoundError, KeyError (unknown key), TypeError (wrong type) or ValueError (not a YAML
     mapping, a key twice, bases in a circle, no such home folder, or ``node`` is frozen). ``node``
     is unchanged after an error.
@@ -39,9 +39,9 @@ def merge_from_file(node: CfgNode, path: str | Path) -> None:
 
 
 def _read_file(path: Path, above: tuple[Path, ...]) -> list[Setting]:
-    """Return the settings of the files that ``path`` stands on, and then its own.
+    """Return the settings of the files that ``path`` extends, and then its own.
 
-    ``above`` are the files that led here by their ``_BASE_``.
+    ``above`` are the files whose ``_BASE_`` led here.
     """
     _require_file(path, above)
     if path.resolve() in above:
@@ -77,17 +77,17 @@ def _require_file(path: Path, above: tuple[Path, ...]) -> None:
 def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
     """Merge ``[KEY, value, "KEY=VALUE", ...]`` into ``node``; values may be strings, as typed.
 
-    The first ``=`` ends the key; a value behind a KEY may hold more of them. A ``~`` that a path
-    opens with is the home folder. Raises KeyError (unknown key), TypeError (wrong type) or
-    ValueError (a key with no value, no such home folder, or ``node`` is frozen). ``node`` is
-    unchanged after an error.
+    The first ``=`` ends the key; the value after a KEY may have more. A ``~`` at the start of a
+    path is the home folder. Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a
+    key without a value, no such home folder, or ``node`` is frozen). ``node`` is unchanged after an
+    error.
     """
     pairs = _pairs(opts)
     _merge_settings(node, [(split_key(key), value, "the command line") for key, value in pairs])
 
 
 def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield key and value of each ``KEY value`` and ``KEY=VALUE``."""
+    """Yield the key and the value of each ``KEY value`` and ``KEY=VALUE``."""
     words = iter(opts)
     for word in words:
         key, equals, behind = str(word).partition("=")
@@ -102,7 +102,7 @@ def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def split_key(key: str) -> tuple[str, ...]:
-    """Split a full key at its full stops; the name of a data set may hold some of its own."""
+    """Split a full key at its full stops, but not those in the name of a data set."""
     first, *rest = key.split(".")
     if first == "DATASETS" and len(rest) > 2:
         return (first, ".".join(rest[:-1]), rest[-1])
@@ -110,7 +110,7 @@ def split_key(key: str) -> tuple[str, ...]:
 
 
 def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
-    """Make each setting in ``node``: all of them, or, after an error, none."""
+    """Apply all settings to ``node``, or none after an error."""
     if node.is_frozen():
         source = settings[0][2] if settings else "it"
         raise ValueError(f"the config is frozen, so {source} comes too late; merge before freezing")
@@ -123,7 +123,7 @@ def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
 def _flatten(
     section: dict[str, Any], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the names that lead to each key, and its value."""
+    """Yield the names from the root to each key, and its value."""
     for key, value in section.items():
         if isinstance(value, dict) and value:
             yield from _flatten(value, (*above, key))
@@ -145,7 +145,7 @@ def _set(root: CfgNode, names: tuple[str, ...], value: Any, source: str) -> None
         raise unknown_key(full_key, root, source)
     if isinstance(node[name], CfgNode):
         if _is_nothing(value):
-            return  # a section in a file with every key commented out changes nothing
+            return  # a section whose keys are all commented out
         keys = ", ".join(f"{full_key}.{key}" for key in node[name]) or "yours to name"
         raise TypeError(f"{full_key} in {source} is a section, not a value; its keys are {keys}")
     node[name] = coerce(value, node[name], full_key, source)
@@ -163,7 +163,7 @@ def _ensure_dataset_block(datasets: CfgNode, name: str) -> None:
 
 
 def unknown_key(full_key: str, root: CfgNode, source: str = "") -> UnknownNameError:
-    """Return the error for a key that ``root`` lacks; ``source`` says where it was written."""
+    """Return the error for a key, written in ``source``, that ``root`` lacks."""
     known = [".".join(names) for names, _ in _flatten(root)]
     last = full_key.rsplit(".", 1)[-1]
     same_name = [key for key in known if key.rsplit(".", 1)[-1] == last]

@@ -1,4 +1,4 @@
-"""What a key of the config may hold: bounds and choices, in words and as a check."""
+"""Rules for the values of config keys: bounds and choices, in words and as a check."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from typing import Any
 
 
 class Rule(ABC):
-    """What one value may be."""
+    """A rule for one value."""
 
     @property
     @abstractmethod
     def words(self) -> str:
-        """The rule as one says it: ``at least 1``, ``in [0, 1]``, ``one of RGB, BGR``."""
+        """The rule in words: ``at least 1``, ``in [0, 1]``, ``one of RGB, BGR``."""
 
     @abstractmethod
     def fault(self, value: Any) -> str:
-        """Return "" where ``value`` is fine, and else what an error says of its key.
+        """Return the error for ``value`` without the key's name, or "" if it is fine.
 
-        Such as ``must be at least 1``; the name of the key goes before that.
+        An example is ``must be at least 1``.
         """
 
 
 @dataclass(frozen=True)
 class Interval(Rule):
-    """A number between two ends, each of which belongs to it or not; None where there is none."""
+    """A number between two ends, each included or not; None for no end."""
 
     low: float
     high: float | None
@@ -70,7 +70,7 @@ class Choice(Rule):
 
 @dataclass(frozen=True)
 class Either(Rule):
-    """One value that stands for something else, such as -1, or what another rule takes."""
+    """One special value, such as -1, or the values of another rule."""
 
     value: Any
     other: Rule
@@ -88,7 +88,7 @@ class Either(Rule):
 
 @dataclass(frozen=True)
 class Members(Rule):
-    """A tuple: how many members it has, what each of them is, and whether they rise."""
+    """A tuple, with its length, the rule of its members, and whether they increase."""
 
     of: Rule | None
     least: int = 0
@@ -119,7 +119,7 @@ class Members(Rule):
 
 
 def at_least(low: float) -> Rule:
-    """Take numbers from ``low`` on."""
+    """Take numbers not below ``low``."""
     return Interval(low, None)
 
 
@@ -129,28 +129,28 @@ def more_than(low: float) -> Rule:
 
 
 def within(low: float, high: float, ends: str = "[]") -> Rule:
-    """Take numbers from ``low`` to ``high``; of ``ends``, "(" and ")" leave out that end itself."""
+    """Take numbers from ``low`` to ``high``; "(" and ")" in ``ends`` exclude the end."""
     assert ends in ("[]", "(]", "[)", "()"), ends
     return Interval(low, high, takes_low=ends[0] == "[", takes_high=ends[1] == "]")
 
 
 def one_of(*choices: str | int) -> Rule:
-    """Take these values and no others."""
+    """Take only these values."""
     return Choice(choices)
 
 
 def either(value: Any, other: Rule) -> Rule:
-    """Take ``value``, which stands for something else, and what ``other`` takes."""
+    """Take the special ``value``, and the values of the rule ``other``."""
     return Either(value, other)
 
 
 def tuple_of(
     of: Rule | None = None, *, length: int | None = None, empty: bool = True, rising: bool = False
 ) -> Rule:
-    """Take tuples whose members all keep the rule ``of``.
+    """Take tuples whose members all satisfy the rule ``of``.
 
-    ``length`` is how many there are, None for any number, and none at all only where ``empty``;
-    ``rising`` members are each more than the one before.
+    ``length`` is the number of members, None for any; ``empty`` allows none; with ``rising``, each
+    member must be greater than the one before.
     """
     least = length or (0 if empty else 1)
     return Members(of, least, most=length, rising=rising)

@@ -1,4 +1,4 @@
-"""How the keys of the config are written down: each with its default and its rule."""
+"""The definition of config keys: each with its default and its rule."""
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -11,23 +11,23 @@ from .rules import Rule
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the config: its default, and which other values it takes."""
+    """A key of the config: its default, and the rule of its values."""
 
     default: Any
     rule: Rule | None = None
     _: KW_ONLY
-    says: str = ""  # what an error says behind the key, in place of the rule's own words
-    only_with: str = ""  # the key without which this one is not used, and not looked at
+    says: str = ""  # the error after the key's name, instead of the rule's words
+    only_with: str = ""  # the key without which this one is neither used nor checked
 
     @property
     def words(self) -> str:
-        """The rule in words, "" where there is none."""
+        """The rule in words, or "" if there is none."""
         if self.rule is None:
             return ""
         return self.rule.words + (f", with {self.only_with}" if self.only_with else "")
 
     def fault(self, value: Any) -> str:
-        """Return "" where the rule takes ``value``, and else what an error says behind the key."""
+        """Return the error after the key's name, or "" if the rule takes ``value``."""
         fault = self.rule.fault(value) if self.rule else ""
         return fault and (self.says or fault)
 
@@ -35,12 +35,11 @@ class Key:
 class Section:
     """A section of the config, filled as ``section.KEY = default`` or ``section.KEY = Key(...)``.
 
-    What is read from it are the sections inside. The config itself, of plain values, is made with
-    ``defaults``.
+    Reading an attribute gives a section inside it. ``defaults`` makes the config of plain values.
     """
 
     def __init__(self, new_allowed: bool = False) -> None:
-        """``new_allowed`` whether users name the keys."""
+        """``new_allowed``: users may add keys."""
         self._entries: dict[str, Key | Section]
         self._new_allowed: bool
         vars(self).update(_entries={}, _new_allowed=new_allowed)
@@ -76,5 +75,5 @@ class Section:
 
 
 def _copied(value: Any) -> Any:
-    """Return a tuple of its own: equal constants are one, for which YAML has an alias."""
+    """Return a copy of a tuple, as YAML would write an alias for the same object."""
     return tuple([_copied(item) for item in value]) if isinstance(value, tuple) else value

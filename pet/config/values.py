@@ -1,4 +1,4 @@
-"""A value as a user writes it, in a YAML file or on the command line, into the type of its key."""
+"""Converting values from a YAML file or the command line to the type of their key."""
 
 import ast
 import re
@@ -7,20 +7,20 @@ from typing import Any
 
 from .yaml_file import Written
 
-#: What reading a text as a Python literal raises where it is none.
+#: The errors of reading a text that is not a Python literal.
 _NO_LITERAL = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 _QUOTED = r"""u?(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-#: A text in quotes, or whatever stands before the next comma.
+#: A text in quotes, or the characters up to the next comma.
 _PART = re.compile(rf"\s*(?:({_QUOTED})\s*|([^,]*))(?:,|$)")
-#: Most characters of a wrong value that a message shows.
+#: The most characters of a wrong value in a message.
 _MOST_SHOWN = 200
 
 
 def coerce(value: Any, default: Any, key: str, source: str) -> Any:
-    """Return ``value`` as the type of ``default``; a text is what was written, number or not.
+    """Return ``value`` as the type of ``default``; a text is kept as written, even a number.
 
-    Raises TypeError, naming key, source and both, where it cannot be one, and ValueError for a
-    whole number that is too large for a float.
+    Raises TypeError, naming key, source, value and type, if it cannot be converted, and ValueError
+    for an integer that is too large for a float.
     """
     if isinstance(default, tuple):
         return _coerce_tuple(value, default, key, source)
@@ -41,7 +41,7 @@ def coerce(value: Any, default: Any, key: str, source: str) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Return the characters that ``value`` was written with; YAML's null, ~ or null, is no text."""
+    """Return ``value`` as it was written; YAML's null, ~ or null, is not a text."""
     if isinstance(value, Written):
         return None if value.value is None else value.text
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -50,7 +50,7 @@ def _text(value: Any) -> Any:
 
 
 def _decode(value: Any) -> Any:
-    """Read a text as the Python literal that it spells, where it spells one."""
+    """Return the Python literal that a text spells, or the text."""
     value = _read_by_yaml(value)
     if not isinstance(value, str):
         return value
@@ -98,7 +98,7 @@ def _listed(typed: str) -> Sequence[Any]:
 def _listed_texts(typed: str) -> list[str]:
     """Return the texts of a list as typed, with or without quotes: ``(a, 2026_01)``, ``"a", "b"``.
 
-    A number among them is a text too.
+    Numbers are texts too.
     """
     if re.fullmatch(_QUOTED, typed.strip()):
         typed = str(_decode(typed.strip()))
@@ -117,7 +117,7 @@ def _parts(typed: str) -> list[str]:
 
 
 def _without_brackets(typed: str) -> str:
-    # A shell takes the quotes out of ("a", "b") and leaves the brackets.
+    # A shell removes the quotes of ("a", "b") and keeps the brackets.
     return typed.strip("()[] ")
 
 
@@ -129,6 +129,6 @@ def _kind(default: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         text = repr(_read_by_yaml(value))
-    except ValueError:  # Python prints no number of thousands of digits
+    except ValueError:  # Python does not print thousands of digits
         return "a number that is too long to show"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

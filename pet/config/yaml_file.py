@@ -1,4 +1,4 @@
-"""Reading a YAML file: sections and keys, with every value as it was written."""
+"""Reading the sections and keys of a YAML file, with every value as it was written."""
 
 import codecs
 import re
@@ -8,38 +8,38 @@ from typing import Any, ClassVar
 
 import yaml
 
-#: More bytes than a config has; weights and pictures have more.
+#: The most bytes of a file; configs have fewer, weights and pictures more.
 _MOST_BYTES = 10_000_000
-#: More levels than a config has: the deepest key stands on the third, or is a list of lists.
+#: The most levels of a file. The deepest key of a config is on the third, or a list of lists.
 _MOST_LEVELS = 20
-#: The marks that editors put ahead of a text -> its encoding.
+#: Byte order mark at the start of a file -> its encoding.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-#: YAML's names for the scalars without quotes that it does not take for a text.
+#: YAML's tags of unquoted scalars that are not texts.
 _OTHER_THAN_TEXT = ("null", "bool", "int", "float", "timestamp", "value", "merge")
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True)
 class Written:
-    """A scalar without quotes that YAML takes for something else than a text.
+    """An unquoted scalar that YAML does not read as a text.
 
-    YAML reads 2026_01 and 0x10 as whole numbers, 2026-01-05 as a date, 1.10 as 1.1, on as True.
+    YAML reads 2026_01 and 0x10 as integers, 2026-01-05 as a date, 1.10 as 1.1, on as True.
     """
 
     text: str  # the characters in the file
-    value: Any  # what YAML makes of them: a number, True, False, None or a date
+    value: Any  # YAML's value: a number, True, False, None or a date
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the sections and keys of the file at ``path``; an empty one has none.
+    """Return the sections and keys of the file at ``path``, none if it is empty.
 
     Sections are dicts with texts as keys, lists are lists, and a scalar is a text or ``Written``.
-    Raises ValueError, naming file and line, where the file is not of that form, is no text, or has
-    a key twice, of which YAML would drop the first silently.
+    Raises ValueError, naming file and line, if the file is not of that form or not a text, or has a
+    key twice, as YAML would silently drop the first.
     """
     text = _read_text(path)
     try:
@@ -70,7 +70,7 @@ def _read_text(path: Path) -> str:
 
 
 def _line(text: str) -> int:
-    """Return the number of the line that ``text`` ends in."""
+    """Return the number of the last line of ``text``."""
     return len(_LINE_BREAK.findall(text)) + 1
 
 
@@ -95,10 +95,10 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 def _check_keys(
     node: yaml.Node, above: tuple[str, ...], is_open: dict[yaml.Node, bool], path: Path
 ) -> None:
-    """Raise ValueError for a key that is no text or stands twice, and where nothing ends.
+    """Raise ValueError for a key that is not a text or is repeated, and for endless nesting.
 
-    ``above`` are the keys that lead to ``node``, "" for the place in a list. ``is_open`` says of
-    each node that was met whether its end is still to come: an alias names a node again.
+    ``above`` are the keys that lead to ``node``, "" for an item of a list. ``is_open`` tells of
+    each visited node whether the check is still inside it, as an alias may name a node again.
     """
     if len(above) > _MOST_LEVELS or is_open.get(node):
         raise ValueError(_too_deep(path))
@@ -139,7 +139,7 @@ def _not_yaml(path: Path, why: str) -> str:
 
 
 def _problem(error: yaml.YAMLError, text: str) -> str:
-    """Return what is wrong with ``text``, in one line."""
+    """Return a message of one line for ``error`` in ``text``."""
     if isinstance(error, yaml.reader.ReaderError):
         line = _line(text[: error.position])
         return f"line {line} holds the control character U+{error.character:04X}; take it out"
@@ -154,12 +154,12 @@ def _as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
     try:
         value = yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
     except (ValueError, LookupError, ArithmeticError, AttributeError):
-        value = node.value  # 2026-13-45, which looks like a date and is none
+        value = node.value  # such as 2026-13-45, not a valid date
     return Written(node.value, value) if node.style is None else value
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, with texts as keys, and ``Written`` for what is no text to YAML."""
+    """YAML's safe loader, with texts as keys, and ``Written`` for scalars that are not texts."""
 
     yaml_constructors: ClassVar[dict[str | None, Any]] = {
         **yaml.SafeLoader.yaml_constructors,
@@ -168,6 +168,6 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if isinstance(node, yaml.MappingNode):
-            self.flatten_mapping(node)  # puts in what stands behind <<
+            self.flatten_mapping(node)  # merges the values of <<
             return {key.value: self.construct_object(value, deep) for key, value in node.value}
         return super().construct_mapping(node, deep)
