@@ -20,7 +20,7 @@ def add_rcnn_cfg(node: Section) -> None:
     # smallest at half width), resnext50_32x4d, resnext101_32x8d or resnext101_64x4d (Xie et al.
     # 2017); or "timm/<name>", a model of the package timm that has maps of stride 4, 8, 16 and 32.
     node.MODEL.CONV_BODY = "resnet50_1x64d"
-    # Number of classes, including the background (class 0); -1 takes it from the data sets.
+    # Number of classes with the background (class 0); -1 takes it from the data sets.
     node.MODEL.NUM_CLASSES = Key(
         -1,
         either(-1, at_least(2)),

@@ -12,7 +12,7 @@ def add_retinanet_keys(node: Section) -> None:
     node.RETINANET.NUM_CONVS = Key(4, at_least(0))
     # Norm after each of these convolutions: "none" or "gn".
     node.RETINANET.NORM = Key("none", one_of("none", "gn"))
-    # Initial score of all classes and anchors, in (0, 1). Source: section 4.1 of the paper.
+    # Score of all classes of all anchors at the start, in (0, 1). Source: section 4.1 of the paper.
     node.RETINANET.PRIOR_PROB = Key(0.01, within(0, 1, "()"))
     # Whether there also is an output for label 0, which no object has (torchvision). It learns to
     # find nothing; its detections, if any, are neither scored nor drawn.
@@ -46,9 +46,9 @@ def add_retinanet_keys(node: Section) -> None:
     node.RETINANET.BOX_LOSS = Key("smooth_l1", one_of("smooth_l1", "giou"))
     # Where smooth_l1 turns linear, in units of the encoded deltas; 0 is L1.
     node.RETINANET.SMOOTH_L1_BETA = Key(0.0, at_least(0))
-    # Divisor of the losses: "batch" (the foreground of the batch), "image" (that of each image, with
-    # the mean over images; torchvision) or "average" (that of the batch, averaged over the last
-    # iterations; Detectron2).
+    # Divisor of the losses: "batch" (the foreground of the batch), "image" (that of each image, and
+    # then the mean over images; torchvision) or "average" (that of the batch, averaged over the
+    # last iterations; Detectron2).
     node.RETINANET.LOSS_NORMALIZER = Key("batch", one_of("batch", "image", "average"))
     # Best-scored pairs of anchor and class of each level and image that enter NMS.
     node.RETINANET.PRE_NMS_TOP_N = Key(1000, at_least(1))

@@ -73,7 +73,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             dim_in, spatial_scale = dim_in[-1], [spatial_scale[-1]]
 
-        # Region proposals, or RetinaNet, which needs none
+        # Region proposals, or RetinaNet, which has no need of them
         self.RPN: RPN | None = None
         self.RetinaNet: RetinaNet | None = None
         if cfg.MODEL.RETINANET_ON:
@@ -81,7 +81,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
         else:
             self.RPN = build_rpn(dim_in, cfg)
 
-        # A branch for each task, boxes first
+        # A branch for each task, that for boxes first
         roi_scale = [scale for scale in spatial_scale if scale >= _COARSEST_ROI_SCALE]
         self.Fast_RCNN: FastRCNN | None = None
         self.Cascade_RCNN: CascadeRCNN | None = None
