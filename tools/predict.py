@@ -2,8 +2,8 @@
 
     python tools/predict.py --images a.jpg folder --weights w.pth --cfg FILE [KEY VALUE ...]
 
-The pairs KEY VALUE come last, as for the other tools, with another option between the images and
-them.
+The pairs KEY VALUE come last, as in the other tools, and need another option between them and the
+images.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python tools/test_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
 
 Uses all visible GPUs, or ``--nproc`` processes. ``torchrun`` and ``python -m
-torch.distributed.launch`` can start it, too, as for train_net.py.
+torch.distributed.launch`` can start it as well, as for train_net.py.
 """
 
 import argparse

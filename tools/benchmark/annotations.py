@@ -2,9 +2,9 @@
 
     python tools/benchmark/annotations.py --folder data/large
 
-The file is made up, and written into the folder first: as many images, objects and coordinates as
-COCO's instances_train2017.json, 460 MB. Beside Pet's first and later starts stand pycocotools'
-``COCO`` and the JSON readers alone. Each runs in a process of its own.
+A synthetic file is written into the folder first, with as many images, objects and coordinates as
+COCO's instances_train2017.json, 460 MB. Pet's first and later starts are compared with pycocotools'
+``COCO`` and with plain JSON readers, each in a separate process.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _IMAGE = (
 
 
 def main() -> None:
-    """Write the file where it is missing, read it in every way, and print a table."""
+    """Write the file if it is missing, read it with every reader, and print a table."""
     args = _parser().parse_args()
     folder = Path(args.folder)
     file, cache = folder / "annotations.json", folder / "cache"
@@ -108,7 +108,7 @@ READERS: dict[str, Reader] = {
 
 
 def _measured(read: Reader, file: Path, cache: Path) -> tuple[float, int, int]:
-    """Return seconds, and the resident memory in MB at its largest and afterwards."""
+    """Return the seconds, and the resident memory in MB at its peak and afterwards."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     child = context.Process(target=_measure, args=(read, file, cache, there))

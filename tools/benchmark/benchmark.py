@@ -3,9 +3,9 @@
     python tools/benchmark/benchmark.py infer \\
         --cfg cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml DATA_DIR data/coco
 
-The works are infer, train and loader, and growth: how the cost of a step grows with the batch, the
-size of the images, their objects, the classes and the loader processes, on drawn data. The name of
-the YAML is that of torchvision's model. Weights are random, so nothing is downloaded.
+The benchmarks are infer, train, loader and growth: how the cost of a step grows with the batch, the
+image size, the objects, the classes and the loader workers, on drawn data. The YAML must have the
+name of torchvision's model. Weights are random, so nothing is downloaded.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
 
 @contextmanager
 def _drawn(args: argparse.Namespace) -> Iterator[list[str]]:
-    """Yield the config of the pictures that are drawn, if any are: KEY, value, ..."""
+    """Yield the config of drawn pictures, if there are any: KEY, value, ..."""
     if not args.drawn:
         yield []
         return
@@ -94,7 +94,7 @@ def _grow(args: argparse.Namespace) -> None:
 
 
 def _some_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return what turns words with commas between them into a list of ``choices``."""
+    """Return a parser of comma-separated ``choices``, for an option of the command line."""
 
     def parse(text: str) -> list[str]:
         words = text.split(",")

@@ -1,7 +1,7 @@
-"""Pet beside torchvision, stage by stage, with the same weights on the same images.
+"""Comparing Pet with torchvision, stage by stage, with the same weights and images.
 
-Each stage of Pet is given what torchvision's stage before it puts out, so that a difference shows
-where it arises. N images, A anchors of a pixel, R proposals, K classes without the background.
+Each stage of Pet gets the output of torchvision's previous stage, so that a difference shows where
+it arises. N images, A anchors of a pixel, R proposals, K classes without the background.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,13 +36,13 @@ _TRUNK = ("res2", "res3", "res4", "res5")
 
 @dataclass(frozen=True)
 class Difference:
-    """How far Pet is from torchvision at one stage."""
+    """The difference between Pet and torchvision at one stage."""
 
     stage: str
     compared: str  # what was compared, such as a shape or a count
-    largest: float  # largest absolute difference of what has a partner
+    largest: float  # largest absolute difference between partners
     scale: float  # largest absolute value of torchvision's
-    unmatched: int = 0  # how many of both have no partner
+    unmatched: int = 0  # number without a partner, of both sides
 
 
 def compare_with_torchvision(
@@ -51,8 +51,8 @@ def compare_with_torchvision(
     """Yield the difference at each stage between the model of ``cfg`` and torchvision's ``name``.
 
     ``weights`` is a state dict of torchvision's model, by default random; ``files`` are images, by
-    default noise. Raises what reading them raises, KeyError for a ``name`` that is not among
-    ``PEERS``, and ValueError where the weights do not fit.
+    default noise. Raises the errors of reading them, KeyError for a ``name`` that is not among
+    ``PEERS``, and ValueError if the weights do not fit.
     """
     peer = build_peer(name, cfg)
     read = build_image_reader(cfg).read
@@ -67,7 +67,7 @@ def compare_with_torchvision(
 def build_copy(peer: Peer, cfg: CfgNode = cfg) -> Generalized_RCNN:
     """Return the model of ``cfg`` in eval mode, with the weights of torchvision's ``peer``.
 
-    Raises ValueError where the two are not of one shape.
+    Raises ValueError if the two differ in shape.
     """
     state = peer.state_dict()
     importer = find_importer(state)
@@ -87,8 +87,8 @@ def compare_stages(
 ) -> Iterator[Difference]:
     """Yield the difference at each stage, from the network input to the results.
 
-    ``images`` (H, W, 3) uint8 BGR make one batch; ``cfg`` is that of ``model``. The last rows, the
-    results, are of both models from end to end, in pixels of ``images``.
+    ``images`` (H, W, 3) uint8 BGR form one batch; ``cfg`` is that of ``model``. The last entries
+    compare the results of both whole models, in pixels of ``images``.
     """
     batch = make_test_batch(images, cfg)
     theirs, _ = peer.transform(peer_images(images))
@@ -202,13 +202,13 @@ def find(model: Generalized_RCNN, images: Sequence[np.ndarray], cfg: CfgNode) ->
 def compare_results(
     ours: Sequence[Detections], theirs: Sequence[dict[str, Tensor]]
 ) -> Iterator[Difference]:
-    """Yield how the boxes, scores, masks and keypoints of the results differ, image by image.
+    """Yield the differences of boxes, scores, masks and keypoints, with the images paired.
 
-    A detection's partner is the nearest one of the same label. The row of the masks gives the
-    share of their pixels in which partners differ.
+    A detection's partner is the nearest one of the same label. The difference of masks is the
+    fraction of their pixels in which partners differ.
     """
     for n, (found, wanted) in enumerate(zip(ours, theirs, strict=True)):
-        # Labels as a coordinate far apart: no pair has two.
+        # Labels as a distant coordinate, so that partners have the same label.
         mine, other = pair_boxes(
             torch.cat([found.boxes, found.labels[:, None] * 1e6], dim=1),
             torch.cat([wanted["boxes"], wanted["labels"][:, None] * 1e6], dim=1),
@@ -229,8 +229,8 @@ def compare_results(
 def pair_boxes(ours: Tensor, theirs: Tensor, limit: float = 1.0) -> tuple[Tensor, Tensor]:
     """Return the indices (P,) of ``ours`` (n, D) and of ``theirs`` (m, D) that are partners.
 
-    Each of ``theirs``, in order, takes the nearest of ``ours`` that is left, no coordinate more
-    than ``limit`` away.
+    Each of ``theirs``, in order, takes the nearest remaining one of ``ours``, if no coordinate is
+    more than ``limit`` away.
     """
     distance = torch.cdist(theirs.double(), ours.double(), p=float("inf"))
     pairs = []
@@ -246,7 +246,7 @@ def pair_boxes(ours: Tensor, theirs: Tensor, limit: float = 1.0) -> tuple[Tensor
 def _differ(
     stage: str, ours: Tensor, theirs: Tensor, counts: tuple[int, int] | None = None
 ) -> Difference:
-    """Compare two tensors of a shape; ``counts`` of all, where they hold what has a partner."""
+    """Compare two tensors of equal shape; ``counts`` of both sides, if they hold only partners."""
     assert ours.shape == theirs.shape, (stage, ours.shape, theirs.shape)
     compared = f"{counts[0]} and {counts[1]}" if counts else str(tuple(ours.shape))
     unmatched = sum(counts) - 2 * len(ours) if counts else 0
@@ -257,7 +257,7 @@ def _differ(
 
 
 def format_table(differences: Iterable[Difference]) -> Iterator[str]:
-    """Yield the lines of a table of ``differences``, as they come."""
+    """Yield the lines of a table of ``differences``, as they arrive."""
     head = ("stage", "compared", "largest difference", "largest value", "without a partner")
     yield _ROW.format(*head)
     for row in differences:

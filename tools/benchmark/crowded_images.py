@@ -1,4 +1,4 @@
-"""Drawn data sets with as many objects and classes as one likes."""
+"""Drawn data sets with any number of objects and classes."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ def write_crowded_images(
 ) -> list[str]:
     """Write ``images`` of ``size`` (height, width), each with ``boxes`` objects, into ``folder``.
 
-    An object is an octagon; it is of one of ``classes`` classes. Returns the config: KEY, value,
-    ... of the data set "crowd", on which the config then trains and tests.
+    An object is an octagon of one of ``classes`` classes. Returns the config that defines the data
+    set "crowd", and trains and tests on it: KEY, value, ...
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)

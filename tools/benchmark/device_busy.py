@@ -1,4 +1,4 @@
-"""Which share of the time a CUDA device is at work, by PyTorch's profiler."""
+"""The fraction of the time that a CUDA device is busy, by PyTorch's profiler."""
 
 import time
 from collections.abc import Iterable
@@ -9,16 +9,16 @@ from torch.profiler import ProfilerActivity, profile
 
 from tools.benchmark.measure import Turn
 
-# Copies beside the kernels, which need none of the device's processors.
+# Copies are not kernels: they need none of the device's processors.
 _COPIES = ("Memcpy", "Memset")
 
 
 def busy_share(turn: Turn, device: torch.device) -> float | None:
-    """Return in which share of the time of ``turn`` a kernel ran on ``device``, 0..1.
+    """Return the fraction, 0..1, of the time of ``turn`` in which a kernel ran on ``device``.
 
-    None where the profiler sees no kernel, as on a machine that keeps its counters from users.
-    While it records, the CPU takes somewhat longer to start a kernel, so the share is rather a
-    little too low.
+    None if the profiler sees no kernel, as on a machine that hides its counters from users. While
+    it records, the CPU takes somewhat longer to start a kernel, so the fraction is slightly too
+    low.
     """
     torch.cuda.synchronize(device)
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -37,7 +37,7 @@ def busy_share(turn: Turn, device: torch.device) -> float | None:
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """Return the length of what ``spans``, (begin, end), cover, each piece counted once."""
+    """Return the length of the union of ``spans``, (begin, end)."""
     total, last = 0.0, float("-inf")
     for begin, end in sorted(spans):
         total += max(end - max(begin, last), 0.0)

@@ -1,4 +1,4 @@
-"""How often a piece of work waits for the device."""
+"""Counting how often a piece of work waits for the device."""
 
 import warnings
 
@@ -6,14 +6,14 @@ import torch
 
 from tools.benchmark.measure import Turn
 
-# What PyTorch says of each wait; of the counting itself it says that it may miss some.
+# PyTorch's warning of each wait; another one says that the count may miss some.
 _WAIT = "called a synchronizing"
 
 
 def count_syncs(turn: Turn) -> int:
-    """Return how often ``turn`` makes the CPU wait for a CUDA device, as PyTorch itself counts it.
+    """Return how often ``turn`` makes the CPU wait for a CUDA device, as counted by PyTorch.
 
-    A wait leaves the device without work until the CPU has gone on.
+    After a wait the device has no work until the CPU has started the next.
     """
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,4 @@
-"""What a machine has that decides how fast Pet runs there: GPU, driver, versions, processors.
+"""Describing the parts of a machine that Pet's speed depends on: GPU, driver, versions, CPUs.
 
 python -m tools.benchmark.environment --device cuda --json environment.json
 """
@@ -19,7 +19,7 @@ _ASKED = "name,driver_version,memory.total,power.limit"
 
 
 def main() -> None:
-    """Print what there is, and write it as JSON; ValueError where the device is not there."""
+    """Print the description, and write it as JSON; ValueError if the device is missing."""
     parser = argparse.ArgumentParser(description="Describe this machine.")
     parser.add_argument("--device", default="auto", help="which must be there; as DEVICE")
     parser.add_argument("--json", required=True, metavar="FILE", help="where it is written")
@@ -30,11 +30,11 @@ def main() -> None:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     device = resolve_device(args.device)
     if device.type == "cuda":
-        torch.ones(2, device=device).sum().item()  # raises where the driver is too old for it
+        torch.ones(2, device=device).sum().item()  # raises if the driver is too old for it
 
 
 def environment() -> dict[str, Any]:
-    """Return the name of the device, and lines that describe all there is."""
+    """Return the name of the device, and lines that describe the machine."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
     compiler = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), "none")
     lines = [
@@ -58,7 +58,7 @@ def _shared_memory() -> str:
 
 
 def _nvidia_smi() -> list[str]:
-    """Return a line for each GPU, or one that says why there are none."""
+    """Return a line for each GPU, or one with the reason why there are none."""
     command = ["nvidia-smi", f"--query-gpu={_ASKED}", "--format=csv,noheader"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

@@ -1,10 +1,10 @@
-"""The first thing to run on a machine with a GPU: what works there, how fast, and a table of it.
+"""The first check on a machine with a GPU: a table of the parts that work, and their speed.
 
     sh tools/benchmark/gpu_check.sh --out gpu_check
 
 Pet need not be installed. In at most 8 minutes it runs the parts of ``gpu_parts.py``, each in
-processes of its own, and writes results.json, results.md, for docs/benchmarks.md, and a log of each
-part. Its status is 0 where all parts went well, 1 where one did not, 2 where it was asked wrongly.
+separate processes, and writes results.json, results.md, for docs/benchmarks.md, and a log of each
+part. Its status is 0 if all parts succeed, 1 if one does not, 2 for a wrong command line.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _LIMIT = 480  # seconds, of all parts together
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the parts that the command line asks for; return the status of the program."""
+    """Run the parts that the command line names, and return the exit status."""
     parser = _parser()
     args = parser.parse_args(words)
     out = Path(args.out).expanduser().absolute()
@@ -61,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _packages(args: argparse.Namespace, out: Path) -> tuple[list[str], dict[str, str]]:
     """Return the modules that are missing, and the environment of the parts.
 
-    What comes from wheels goes into a folder of ``out``, and the system stays as it is.
+    Wheels are installed into a folder of ``out``, which leaves the system unchanged.
     """
     target = out / "packages"
     missing = missing_modules([*PET, *TESTS])
@@ -78,7 +78,7 @@ def _packages(args: argparse.Namespace, out: Path) -> tuple[list[str], dict[str,
 
 
 def _chosen(parts: Sequence[Part], names: str, parser: argparse.ArgumentParser) -> list[Part]:
-    """Return the parts of those ``names``, with commas between them; all for none."""
+    """Return the parts of the comma-separated ``names``, or all if there are none."""
     known = {part.name: part for part in parts}
     wanted = names.split(",") if names else list(known)
     for name in wanted:
@@ -125,6 +125,6 @@ def _parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # the part that ran has been ended; what is written is whole
+    except KeyboardInterrupt:  # the running part was ended; the files are complete
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -1,6 +1,6 @@
-"""The parts of ``gpu_check.py``, in order of worth: their commands, and what is read of each.
+"""The parts of ``gpu_check.py``, most important first: their commands and their results.
 
-Needs Python alone, as it also runs where packages are missing.
+Needs only Python, as it also runs where packages are missing.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from tools.benchmark.packages import PET, TESTS
 from tools.benchmark.parts import Part, Reading
 
-#: Where the tests that need a CUDA device lie, which the marker "cuda" picks.
+#: Paths of the tests that need a CUDA device, which have the marker "cuda".
 CUDA_TESTS = (
     "tests/engine/test_cuda.py",
     "tests/test_devices.py",
@@ -36,19 +36,19 @@ _RESULT = re.compile(r"^(tests/.+?) (PASSED|FAILED|ERROR|SKIPPED)\b", re.MULTILI
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?)(?: - .*)?$", re.MULTILINE)
 _WARNINGS = re.compile(r"\b(\d+) warnings?\b")
 
-# Small enough for a test on a CPU: it shows that the parts run, and measures nothing.
+# Small enough for a test on a CPU, which shows that the parts run and measures nothing.
 _TINY_MODEL = (
     *("TRAIN.SCALES", "(96,)", "TRAIN.MAX_SIZE", "128", "TEST.SCALE", "96", "TEST.MAX_SIZE", "128"),
     *("FAST_RCNN.DETECTIONS_PER_IMG", "5", "FAST_RCNN.BATCH_SIZE_PER_IMAGE", "8"),
     *("RPN.POST_NMS_TOP_N_TEST", "20", "RPN.POST_NMS_TOP_N_TRAIN", "20"),
 )
-_LEAST_SHARED = 2**30  # bytes; batches with whole masks are on their way there
+_LEAST_SHARED = 2**30  # bytes; batches with whole masks pass through it
 _TINY_LIMIT = 240.0  # seconds of a part
 _TINY_QUICKSTART = (
     *("SOLVER.MAX_ITER", "4", "SOLVER.WARM_UP_ITERS", "2", "DISPLAY_ITER", "2"),
     *("TRAIN.BATCH_SIZE", "2", "TRAIN.SCALES", "(64,)", "TRAIN.LOADER_THREADS", "0"),
     *("TEST.SCALE", "64", "TEST.LOADER_THREADS", "0"),
-    # Of the pictures for testing some alone.
+    # Only some of the test pictures.
     *("DATASETS.shapes_val.IMAGES", "shapes/val", "DATASETS.shapes_val.MAX_IMAGES", "4"),
     *("DATASETS.shapes_val.ANNOTATIONS", "shapes/annotations/instances_val.json"),
 )
@@ -56,18 +56,18 @@ _TINY_QUICKSTART = (
 
 @dataclass(frozen=True)
 class Check:
-    """What is checked, and where."""
+    """The options of a check."""
 
     out: Path  # an absolute folder
     device: str  # as DEVICE
     tiny: bool = False
-    data: Path | None = None  # the folder of the drawn shapes, as DATA_DIR; None to draw them anew
-    coco: Path | None = None  # likewise that of COCO; None to draw pictures
+    data: Path | None = None  # folder of the drawn shapes, as DATA_DIR; None to draw them anew
+    coco: Path | None = None  # folder of COCO, as DATA_DIR; None to draw pictures
 
     def parts(self) -> list[Part]:
-        """Return the parts, that of most worth first."""
+        """Return the parts, the most important one first."""
         parts = self._parts()
-        # On a CPU, which others may use as well, each takes its time.
+        # Parts take longer on a CPU, which other work may use as well.
         return [replace(part, limit=_TINY_LIMIT) for part in parts] if self.tiny else parts
 
     def _parts(self) -> list[Part]:
@@ -110,7 +110,7 @@ class Check:
         tests = ("tests/benchmark/test_device_syncs.py",) if self.tiny else CUDA_TESTS
         command = self._python(
             *("-m", "pytest", *tests, "-m", "cuda and not slow", "--verbose", "--tb=short"),
-            # So that on a new machine what Pet does is told apart from what others warn of.
+            # So that on a new machine Pet's warnings are told apart from those of other packages.
             *("-W", "default", "-p", "no:cacheprovider", "--durations=5"),
         )
         needed = self.device != "cpu"
@@ -144,7 +144,7 @@ class Check:
         command = self._benchmark(
             "train", images, batch, *self._steps(), "--compile", name="compile", memory=False
         )
-        # It takes minutes on a CPU to make the programs.
+        # Compiling takes minutes on a CPU.
         env = {"TORCH_COMPILE_DISABLE": "1"} if self.tiny else {}
         return Part(
             "compile",
@@ -171,13 +171,13 @@ class Check:
         name: str = "",
         memory: bool = True,
     ) -> tuple[str, ...]:
-        """Return the command of a benchmark, whose results go into the folder ``name``."""
+        """Return the command of a benchmark that writes its results into the folder ``name``."""
         name = name or (f"infer_{8 if batch > 1 else 1}" if work == "infer" else work)
         precisions = "bfloat16" if name == "compile" else "float32,bfloat16"
         data: tuple[str, ...] = ("--drawn",)
         opts: tuple[str, ...] = ("DEVICE", self.device)
         if self.coco is not None:
-            # The small half alone, as both sides read the annotations several times.
+            # Only the small split, as both sides read the annotations several times.
             data, opts = (), (*opts, "DATA_DIR", str(self.coco), "TRAIN.DATASETS", "coco_2017_val")
         return self._python(
             *("tools/benchmark/benchmark.py", work, "--cfg", _MODEL, *data),
@@ -207,9 +207,9 @@ def has_coco(data_dir: Path) -> bool:
 
 
 def workers(shared: Path = Path("/dev/shm")) -> int:
-    """Return how many loader processes feed a GPU: no more than there are processors.
+    """Return the number of loader workers for a GPU, at most that of processors.
 
-    None where there is little ``shared`` memory, as in a container: torchvision's would die of it.
+    It is 0 with little ``shared`` memory, as in a container, where torchvision's workers would die.
     """
     if shared.is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
         return 0
@@ -227,7 +227,7 @@ def _read_environment(folder: Path) -> Reading:
 
 
 def _read_tests(folder: Path, needed: bool) -> Reading:
-    """Return how the tests went, as far as they came; a problem where ``needed`` and none ran."""
+    """Return the results of the tests so far; a problem if they are ``needed`` and none ran."""
     log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
     found = _RESULT.findall(log)
     counts = Counter(result.lower() for _, result in found)
@@ -267,7 +267,7 @@ def _read_quickstart(folder: Path) -> Reading:
 
 
 def tables(out: Path, names: Sequence[str]) -> list[str]:
-    """Return the lines of the tables that the parts ``names`` have written, one after the other."""
+    """Return the lines of the tables that the parts ``names`` have written, in order."""
     lines = []
     for name in names:
         path = out / name / "report.md"

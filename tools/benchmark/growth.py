@@ -1,4 +1,4 @@
-"""How the cost of training grows with what is asked for, beside torchvision."""
+"""Growth of the cost of training with the load, beside torchvision."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Say = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Load:
-    """What a training step is asked for."""
+    """The load of a training step."""
 
     batch: int = 2  # images of a step
     size: int = 256  # shorter side of an image, in pixels; the longer one is 5 / 4 of it
@@ -31,7 +31,7 @@ class Load:
     workers: int = 0  # loader processes
 
     def setting(self, cfg_file: str, opts: Sequence[str], folder: Path) -> Setting:
-        """Return the benchmark of it, with data drawn into ``folder``."""
+        """Return the benchmark of this load, with data drawn into ``folder``."""
         size = (self.size, self.size * 5 // 4)
         images = 2 * self.batch
         data = write_crowded_images(
@@ -49,7 +49,7 @@ class Load:
         )
 
 
-#: What grows, and through which values.
+#: Axis of growth -> its values.
 AXES: Mapping[str, tuple[int, ...]] = {
     "batch": (1, 2, 4, 8),
     "size": (128, 256, 512, 1024),
@@ -78,7 +78,7 @@ class Point:
 def measure_growth(
     axis: str, cfg_file: str, opts: Sequence[str], rounds: int, say: Say = print
 ) -> list[Point]:
-    """Return the cost at each value of ``axis``, and ``say`` each as it is measured."""
+    """Return the cost at each value of ``axis``, and ``say`` each when it is measured."""
     points = []
     values = [n for n in AXES[axis] if axis != "workers" or n <= cpu_count()]
     for value in values:
@@ -97,7 +97,7 @@ def _point(axis: str, value: int, setting: Setting, rounds: int) -> Point:
     device = setting.device()
     if axis == "workers":
         batches = 10
-        # With "float" images are resized on the device, which torchvision leaves to its model.
+        # With "float" Pet resizes images on the device, as torchvision's model does.
         resize = setting.cfg().INPUT.INTERPOLATION != "float"
         sides = {
             "torchvision": loader.peer_side(setting, batches, resize),
@@ -130,7 +130,7 @@ def plot_growth(axis: str, points: Sequence[Point], path: str | Path) -> None:
             axes.plot(values, cost, marker="o", label=side)
         axes.set_xscale("symlog" if axis == "workers" else "log")
         axes.set_xticks(values, [str(value) for value in values])
-        axes.minorticks_off()  # whose labels would stand among these
+        axes.minorticks_off()  # as their labels would mix with these
         axes.set_ylim(bottom=0)
         axes.set_xlabel(_LABELS[axis])
         axes.set_ylabel(panel)

@@ -20,16 +20,16 @@ from tools.benchmark.peer_data import PeerPictures, peer_records
 from tools.benchmark.setting import Setting, build_ours
 from tools.benchmark.torchvision_peer import find_by_peer
 
-#: How far Pet may be from torchvision in a row of ``compare_results``: what published results need.
+#: Largest differences from torchvision in ``compare_results``, as published results need them.
 LIMITS = {"boxes": 1e-3, "scores": 1e-5, "masks": 1e-4, "keypoints": 1e-3}
 
-#: How far the number of detections of two sides that are timed may be apart, of the larger one.
+#: Largest difference in the number of detections of two timed sides, relative to the larger.
 COUNT_LIMIT = 0.1
 
 
 @torch.inference_mode()
 def check(setting: Setting) -> list[Difference]:
-    """Return how the detections of both sides differ, in float32, image by image."""
+    """Return the differences in the detections of both sides, in float32, image by image."""
     peer = setting.peer()
     model, cfg, dataset = build_ours(setting, peer), setting.cfg(), setting.dataset()
     prepare_for_inference(model)
@@ -49,21 +49,21 @@ def row_of(row: Difference, image_id: int) -> Difference:
 
 def too_far(rows: Sequence[Difference]) -> list[Difference]:
     """Return the rows of ``check`` that are beyond ``LIMITS`` or lack partners."""
-    # The other way round, what is no number would pass.
+    # Not >, as NaN would pass.
     return [
         row for row in rows if row.unmatched or not row.largest <= LIMITS[row.stage.split(",")[0]]
     ]
 
 
 def count(records: Any) -> int:
-    """Return how many detections there are among what a side returns."""
+    """Return the number of detections in the ``records`` of a side."""
     return sum(len(of_image["bbox"]) for of_image in records)
 
 
 def our_side(setting: Setting, precision: str) -> Work:
-    """Return Pet's way through all images, which returns the records.
+    """Return Pet's pass over all images, which returns the records.
 
-    As in ``run_test``, they are made in a thread beside the model.
+    As in ``run_test``, a thread makes them while the model runs.
     """
     cfg, device = setting.cfg("TEST.PRECISION", precision), setting.device()
     model, dataset = build_ours(setting, setting.peer()), setting.dataset()
@@ -81,7 +81,7 @@ def our_side(setting: Setting, precision: str) -> Work:
 
 
 def peer_side(setting: Setting, precision: str) -> Work:
-    """Return torchvision's way through all images, in the same batches."""
+    """Return torchvision's pass over all images, in the same batches."""
     peer, device, dataset = setting.peer(), setting.device(), setting.dataset()
     batches = list(make_test_data_loader(dataset, 0, 1, cfg=setting.cfg()).batch_sampler or ())
     files = [dataset.info(n).file for n in range(len(dataset))]

@@ -1,4 +1,4 @@
-"""Loading training data, from files to what the network is given, beside torchvision."""
+"""Loading training data, from files to the network's input, beside torchvision."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from tools.benchmark.train import flowing, our_loader, peer_data, peer_loader
 
 
 def our_side(setting: Setting, batches: int) -> Work:
-    """Return Pet's way to ``batches`` batches, which its loader makes ready for the network."""
+    """Return Pet's loading of ``batches`` batches, prepared for the network."""
     data = setting.dataset()
     return lambda: _turn(setting, our_loader(setting, data), batches)
 
 
 def peer_side(setting: Setting, batches: int, resize: bool) -> Work:
-    """Return torchvision's way to ``batches`` batches of the same images.
+    """Return torchvision's loading of ``batches`` batches of the same images.
 
-    Its scripts leave it to the model to resize images and masks, which Pet's loader does. With
-    ``resize`` the worker does it as the model would, so that both sides do the same work.
+    In its scripts the model resizes images and masks; in Pet the loader does. With ``resize`` the
+    worker resizes like the model, so that both sides do the same work.
     """
     collate = ResizingCollate(setting.peer().cpu().transform) if resize else peer_collate
     loader = our_loader(setting, setting.dataset())
@@ -42,7 +42,7 @@ def _turn(setting: Setting, loader: DataLoader[Any], batches: int) -> Turn:
 class ResizingCollate:
     """Joins a batch as torchvision's model does: resized and padded.
 
-    The images are not normalised, which Pet leaves to the device.
+    The images are not normalised, as Pet normalises on the device.
     """
 
     def __init__(self, transform: Peer) -> None:

@@ -1,8 +1,8 @@
-"""Measuring several ways of doing the same work, in turns, so that what the machine does hits all.
+"""Timing several sides that do the same work, in turns, so that disturbances affect all alike.
 
-A side is one of the ways; a round lets every side do one unit of work. Before its turn a side makes
-ready, which is not timed: loader processes start and reach their pace. They end with the turn, so
-that none works ahead, or takes the processor, while another side is timed.
+In a round every side does one unit of work. The preparation before a side's turn is not timed:
+loader workers start and reach their usual speed. They end with the turn, so that none loads data,
+or uses the CPU, while another side is timed.
 """
 
 import time
@@ -15,7 +15,7 @@ import torch
 #: The unit of work of a turn.
 Turn = Callable[[], object]
 
-#: Makes a side ready for a turn.
+#: Prepares a side for a turn.
 Work = Callable[[], Turn]
 
 
@@ -29,7 +29,7 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[float]) -> "Spread":
-        """Return the quartiles of ``values``, of which there is at least one."""
+        """Return the quartiles of ``values``, at least one."""
         low, median, high = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75))
         return Spread(float(low), float(median), float(high))
 
@@ -39,8 +39,8 @@ def measure(
 ) -> dict[str, list[float]]:
     """Return the seconds that each of ``sides`` took in each of ``rounds``.
 
-    Before them come ``warm_up`` rounds that do not count. In every round another side begins. On a
-    CUDA device the time is that between two events, and what was started is waited for.
+    They follow ``warm_up`` rounds that do not count. Every round starts with another side. On a
+    CUDA device the time is that between two events, including all work that was started.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for index in range(-warm_up, rounds):
@@ -71,5 +71,5 @@ def _time_on(device: torch.device, turn: Turn) -> float:
 
 
 def ratios(reference: Sequence[float], seconds: Sequence[float]) -> Spread:
-    """Return how many times as fast as ``reference`` a side is, from the pairs of each round."""
+    """Return how many times as fast as ``reference`` a side is, from the ratio of each round."""
     return Spread.of([ref / own for ref, own in zip(reference, seconds, strict=True)])

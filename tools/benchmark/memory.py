@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work: on a CPU that of a process of its own."""
+"""Peak memory of a piece of work, on a CPU in a separate process."""
 
 import gc
 import multiprocessing
@@ -12,7 +12,7 @@ import torch
 
 from tools.benchmark.measure import Work
 
-# A function and its arguments, which give the work of a side.
+# A function that makes the work of a side, and its arguments.
 Maker = tuple[Any, ...]
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -21,7 +21,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def make_sides(
     device: torch.device, makers: Mapping[str, Maker], weigh: bool = True
 ) -> tuple[dict[str, Work], dict[str, int]]:
-    """Return the work of each of ``makers`` and, unless not to ``weigh``, its peak memory."""
+    """Return the work of each of ``makers`` and, with ``weigh``, its peak memory."""
     if weigh and device.type == "cuda":
         both = {name: make_and_weigh(device, *maker) for name, maker in makers.items()}
         return {k: work for k, (work, _) in both.items()}, {
@@ -32,12 +32,12 @@ def make_sides(
 
 
 def peak_memory(make: Callable[..., Work], *args: Any) -> int:
-    """Return the bytes that the work of ``make(*args)`` needs at its peak, in a fresh process.
+    """Return the peak bytes of the work of ``make(*args)``, in a fresh process.
 
-    These are bytes of the CPU: by how much the process is larger than with everything imported.
-    The work is done twice, as what is kept of the first time is in the way of the second. What it
-    took to make it does not count, but what of that is still there does. ``make`` is a function of
-    a module. Raises RuntimeError where the process dies.
+    These are bytes of CPU memory beyond those of the process after all imports. The work is done
+    twice, as memory kept from the first time adds to the second. Memory that only ``make`` needs
+    temporarily does not count. ``make`` is a function of a module. Raises RuntimeError if the
+    process dies.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -57,12 +57,12 @@ def peak_memory(make: Callable[..., Work], *args: Any) -> int:
 
 
 def make_and_weigh(device: torch.device, make: Callable[..., Work], *args: Any) -> tuple[Work, int]:
-    """Return the work of ``make(*args)``, and the bytes of a CUDA device that it needs at its peak.
+    """Return the work of ``make(*args)``, and its peak bytes on a CUDA device.
 
-    They are what PyTorch gives out beyond what it had given out before, so that several pieces of
-    work can be weighed in one process. The work is done twice, as in ``peak_memory``.
+    They are PyTorch's allocations beyond the earlier ones, so that several pieces of work can be
+    measured in one process. The work is done twice, as in ``peak_memory``.
     """
-    # The first product takes memory for all that follow, which would count for whoever comes first.
+    # The first product allocates memory for all later ones, which would count for the first side.
     torch.ones(2, 2, device=device).mm(torch.ones(2, 2, device=device))
     gc.collect()
     before = torch.cuda.memory_allocated(device)
@@ -84,16 +84,16 @@ def _work(pipe: Connection, make: Callable[..., Work], args: tuple[Any, ...]) ->
 
 
 def _forget_peak() -> None:
-    """Let the peak be what there is now; only Linux can do that."""
+    """Reset the peak to the present memory; only Linux can do that."""
     gc.collect()
     if _CLEAR.exists():
         _CLEAR.write_text("5")
 
 
 def _process_peak() -> int:
-    """Return the most bytes of memory that this process has had."""
+    """Return the peak memory of this process, in bytes."""
     if _STATUS.is_file():
-        # Not ru_maxrss: on Linux it begins with what the parent had.
+        # Not ru_maxrss, which on Linux starts with the parent's.
         (line,) = (row for row in _STATUS.read_text().splitlines() if row.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes

@@ -1,4 +1,4 @@
-"""Which packages a machine lacks, and taking them from a folder of wheels. Needs Python alone."""
+"""Finding missing packages, and installing them from a folder of wheels. Needs only Python."""
 
 import importlib.util
 import os
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-#: Module -> the package that has it: what Pet needs.
+#: Module -> its package, for the modules that Pet needs.
 PET: Mapping[str, str] = {
     "torch": "torch",
     "torchvision": "torchvision",
@@ -23,15 +23,15 @@ PET: Mapping[str, str] = {
     "tqdm": "tqdm",
     "matplotlib": "matplotlib",
 }
-#: ... and what its tests need beside that.
+#: ... and those that its tests need as well.
 TESTS: Mapping[str, str] = {"pytest": "pytest"}
-# What pytest needs, if it comes from a folder of wheels.
+# The modules that pytest needs, if it comes from a folder of wheels.
 _OF_PYTEST = {name: name for name in ("iniconfig", "pluggy", "packaging", "pygments")}
 _OF_PYTEST_BEFORE_3_11 = {"exceptiongroup": "exceptiongroup", "tomli": "tomli"}
 
 
 def missing_modules(names: Iterable[str], folder: Path | None = None) -> list[str]:
-    """Return those of ``names`` that cannot be imported, not from ``folder`` either."""
+    """Return the ``names`` that cannot be imported, even from ``folder``."""
     return [
         name
         for name in names
@@ -54,8 +54,8 @@ def advice(missing: Collection[str]) -> str:
 def install_wheels(wheels: Path, missing: Collection[str], target: Path) -> list[str]:
     """Install the packages of the ``missing`` modules from the folder ``wheels`` into ``target``.
 
-    Each alone, without what it depends on, so that nothing of the system is hidden. Returns what
-    pip says of those that it could not install.
+    Each is installed without its dependencies, so that no package of the system is hidden. Returns
+    pip's messages about those that it could not install.
     """
     packages = {name: {**PET, **TESTS}[name] for name in missing}
     if "pytest" in missing:
@@ -69,7 +69,7 @@ def install_wheels(wheels: Path, missing: Collection[str], target: Path) -> list
             *("--no-index", "--find-links", str(wheels), "--no-deps"),
             *("--target", str(target), package),
         ]
-        # Some images of containers pin versions, of which the folder may have others.
+        # Some container images pin versions, and the folder may have others.
         env = {**os.environ, "PIP_CONSTRAINT": ""}
         result = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
         if result.returncode:

@@ -1,7 +1,7 @@
-"""Parts of a long check, each in processes of its own and with a time limit of its own.
+"""The parts of a long check, each in separate processes and with its own time limit.
 
-So that one that fails, or hangs, does not hide what the others find. Needs Python alone, as it also
-has to say what is missing.
+Thus a part that fails or hangs does not hide the results of the others. Needs only Python, as it
+must also report missing packages.
 """
 
 import os
@@ -21,37 +21,37 @@ LOG = "log.txt"
 
 OK, FAILED, TIMEOUT, SKIPPED = "ok", "failed", "timeout", "skipped"
 
-_LEAST = 5.0  # seconds without which a part is not begun
-_SECONDS_TO_END = 3.0  # that a process has when it is told to
-_LAST_LINES, _SHOWN = 20, 4  # of the log of a part that did not go well: kept, and printed
+_LEAST = 5.0  # seconds that must be left to start a part
+_SECONDS_TO_END = 3.0  # between telling a process to end and killing it
+_LAST_LINES, _SHOWN = 20, 4  # of the log of a part that is not OK: kept, and printed
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a part has found."""
+    """The results of a part."""
 
     figures: Mapping[str, Any]
     summary: str = ""  # on one line
-    problem: str = ""  # why it has not gone well, for all that its commands say
+    problem: str = ""  # why it failed, although its commands succeeded
 
 
 @dataclass(frozen=True)
 class Part:
     """A part of a check."""
 
-    name: str  # a word, that of its folder, too
+    name: str  # a word, also the name of its folder
     title: str
     limit: float  # seconds
-    commands: tuple[tuple[str, ...], ...]  # one after the other, up to one that fails
+    commands: tuple[tuple[str, ...], ...]  # in order, until one fails
     read: Callable[[Path], Reading]  # from its folder, which may lack anything
-    needs: tuple[str, ...] = ()  # modules without which it is not begun
+    needs: tuple[str, ...] = ()  # modules without which it is skipped
     env: Mapping[str, str] = field(default_factory=dict)
-    discard: tuple[str, ...] = ()  # of its folder, what is removed once it has been read
+    discard: tuple[str, ...] = ()  # patterns of files to remove from its folder after reading
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part went."""
+    """The outcome of a part."""
 
     name: str
     title: str
@@ -61,7 +61,7 @@ class Outcome:
     seconds: float = 0.0
     seconds_of_commands: Sequence[float] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
-    last_lines: Sequence[str] = ()  # of its log, where it is not OK
+    last_lines: Sequence[str] = ()  # of its log, if it is not OK
 
 
 def run_parts(
@@ -74,9 +74,8 @@ def run_parts(
 ) -> list[Outcome]:
     """Run ``parts``, each in a folder of its name in ``out``, within ``limit`` seconds in all.
 
-    ``env`` is the environment of their processes; a part that needs one of the ``missing`` modules
-    is skipped, and so is one for which no time is left. All outcomes so far are given to ``save``
-    after each part.
+    ``env`` is the environment of their processes. A part that needs one of the ``missing`` modules,
+    or for which no time is left, is skipped. ``save`` gets all outcomes so far after each part.
     """
     end = time.monotonic() + limit
     outcomes = [Outcome(part.name, part.title, SKIPPED, "not begun yet") for part in parts]
@@ -101,14 +100,14 @@ def run_parts(
 
 
 def describe(outcome: Outcome) -> list[str]:
-    """Return status, seconds and findings of a part on a line, and then the end of its log."""
+    """Return a line with status, seconds and results of a part, then the end of its log."""
     taken = "" if outcome.status == SKIPPED else f" in {outcome.seconds:.1f} s"
     words = [f"{outcome.status}{taken}", outcome.problem, outcome.summary]
     return ["; ".join(filter(None, words)), *(f"| {line}" for line in outcome.last_lines[-_SHOWN:])]
 
 
 def run_part(part: Part, folder: Path, env: Mapping[str, str], limit: float) -> Outcome:
-    """Run a part within ``limit`` seconds; all that it prints goes into ``LOG`` in ``folder``."""
+    """Run a part within ``limit`` seconds, with its output in the file ``LOG`` of ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     taken: list[float] = []
@@ -147,7 +146,7 @@ def run_part(part: Part, folder: Path, env: Mapping[str, str], limit: float) -> 
 def _run(
     command: Sequence[str], log: IO[str], env: Mapping[str, str], seconds: float
 ) -> int | None:
-    """Return the status of ``command``, or None where it did not end within ``seconds``."""
+    """Return the exit status of ``command``, or None if it did not end within ``seconds``."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
-"""COCO as torchvision's own training scripts read it: a picture, and N masks as large as it.
+"""COCO as torchvision's training scripts read it: a picture, and N masks of its size.
 
-N objects of an image. Source: what references/detection of torchvision does, in its steps.
+N objects of an image. Source: the steps of torchvision's references/detection.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ def _flip(picture: Image.Image, target: PeerTarget) -> tuple[Image.Image, PeerTa
 
 
 def peer_collate(items: Sequence[PeerItem]) -> tuple[list[Tensor], list[PeerTarget]]:
-    """Return the images and the targets of ``items``, a list of each."""
+    """Return a list of the images and a list of the targets of ``items``."""
     images, targets = zip(*items, strict=True)
     return list(images), list(targets)
 
@@ -108,7 +108,7 @@ def peer_collate(items: Sequence[PeerItem]) -> tuple[list[Tensor], list[PeerTarg
 def peer_records(image_id: int, found: PeerTarget, category_ids: Sequence[int]) -> dict[str, Any]:
     """Return the detections of an image as COCO's records, by "bbox" and "segm".
 
-    ``found`` is what torchvision's model puts out for it, on the CPU.
+    ``found`` is the output of torchvision's model for it, on the CPU.
     """
     boxes = found["boxes"].clone()
     boxes[:, 2:] -= boxes[:, :2]

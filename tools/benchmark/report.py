@@ -1,4 +1,4 @@
-"""Results of a benchmark as a table to read and as JSON."""
+"""The results of a benchmark as a table and as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +12,10 @@ from tools.benchmark.measure import Spread, ratios
 
 @dataclass(frozen=True)
 class OnDevice:
-    """How a side makes use of a CUDA device."""
+    """The use that a side makes of a CUDA device."""
 
     waits: float  # how often the CPU waits for the device, for one ``unit``
-    busy: float | None  # share of the time in which a kernel runs, or None where it is not known
+    busy: float | None  # fraction of the time that a kernel runs, or None if unknown
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Row:
 
     side: str
     seconds: Spread  # for one ``unit``
-    faster: Mapping[str, Spread]  # than which side, and how many times
-    memory: int | None = None  # bytes at the peak, or None where it was not measured
+    faster: Mapping[str, Spread]  # other side -> how many times as fast
+    memory: int | None = None  # bytes at the peak, or None if not measured
     on_device: OnDevice | None = None  # None on a CPU
 
 
@@ -34,14 +34,14 @@ class Report:
     """A whole benchmark."""
 
     title: str
-    unit: str  # what the seconds are for, such as "image"
+    unit: str  # the unit of work of the seconds, such as "image"
     rounds: int
     environment: str
     command: str
-    agreement: Sequence[str]  # how far the sides agree, a line each
+    agreement: Sequence[str]  # lines about the agreement of the sides
     rows: Sequence[Row]
-    images: int = 1  # of a ``unit``
-    unlike: Sequence[str] = ()  # why the sides should not have been compared
+    images: int = 1  # in a ``unit``
+    unlike: Sequence[str] = ()  # reasons why the sides are not comparable
 
 
 def make_rows(
@@ -100,7 +100,7 @@ def format_report(report: Report) -> Iterator[str]:
 
 
 def _use(on_device: OnDevice | None) -> list[str]:
-    """Return the cells of waits and of the busy share."""
+    """Return the cells of the waits and of the busy fraction."""
     if on_device is None:
         return ["", ""]
     busy = "" if on_device.busy is None else f"{on_device.busy:.0%}"
@@ -116,7 +116,7 @@ def _spread(value: Spread, digits: int) -> str:
 
 
 def write_report(report: Report, path: str | Path) -> None:
-    """Write ``report`` as Markdown where ``path`` ends in .md, and else as JSON."""
+    """Write ``report`` as Markdown if ``path`` ends in .md, otherwise as JSON."""
     if Path(path).suffix == ".md":
         with atomic_path(path) as temporary:
             temporary.write_text("\n".join(format_report(report)) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Whole benchmarks: both sides are compared first, then weighed, then timed in turns."""
+"""Whole benchmarks: comparing both sides, measuring their memory, then timing them in turns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,23 +21,23 @@ _SHORT = {"float32": "fp32", "bfloat16": "bf16"}
 
 @dataclass(frozen=True)
 class Plan:
-    """How a benchmark is run."""
+    """The options of running a benchmark."""
 
-    rounds: int  # rounds that count
+    rounds: int  # timed rounds
     memory: bool  # whether peak memory is measured
-    command: str  # what the user typed
+    command: str  # the command line
     checked: int = 8  # most images on which the sides are compared on the CPU
-    strict: bool = True  # whether sides that differ are not timed; else the report says so
+    strict: bool = True  # whether a difference is an error; otherwise the report tells it
 
     def objections(self, problem: str) -> list[str]:
-        """Return ``problem``, if there is one, for the report; raise ValueError where strict."""
+        """Return ``problem``, if there is one, for the report; raise ValueError if strict."""
         if problem and self.strict:
             raise ValueError(problem)
         return [problem] if problem else []
 
 
 def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report:
-    """Time testing of all images; raises ValueError where the sides find other things."""
+    """Time testing of all images; raises ValueError if the detections of the sides differ."""
     rows = infer.check(setting.on_cpu(plan.checked))
     wrong = infer.too_far(rows)
     unlike = plan.objections(
@@ -75,9 +75,9 @@ def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report
 def run_train(
     setting: Setting, plan: Plan, precisions: Sequence[str], steps: int, compiled: bool = False
 ) -> Report:
-    """Time training, ``steps`` a round; raises ValueError where the sides have other losses.
+    """Time training, ``steps`` a round; raises ValueError if the losses of the sides differ.
 
-    With ``compiled`` there is a further side, whose dense parts ``torch.compile`` has made.
+    With ``compiled`` there is a further side whose dense parts are compiled by ``torch.compile``.
     """
     if setting.cfg().MODEL.RETINANET_ON or setting.cfg().MODEL.KEYPOINT_ON:
         raise ValueError(
@@ -121,7 +121,7 @@ def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
         "Pet": (loader.our_side, setting, batches),
     }
     report = _report(f"loading training data of {setting.name}", "image", plan, (), ())
-    # Loading keeps to the CPU wherever the model is.
+    # Loading uses only the CPU, wherever the model is.
     device = torch.device("cpu")
     sides, memory = make_sides(device, makers, plan.memory)
     return _timed(report, device, sides, memory, batches * setting.batch_size)
@@ -135,7 +135,7 @@ def _report(
     unlike: Sequence[str],
     images: int = 1,
 ) -> Report:
-    """Return the report of what is still to be timed, of units of ``images`` images."""
+    """Return a report without timings yet, with ``images`` images in a unit."""
     env = describe_env()
     return Report(
         title=title,
@@ -172,7 +172,7 @@ def _timed(
     memory: Mapping[str, int],
     units: int,
 ) -> Report:
-    """Return ``report`` with its rows; a turn of a side is ``units`` units."""
+    """Time the sides, and return ``report`` with its rows; a turn is ``units`` units."""
     seconds = measure(sides, report.rounds, device)
     on_device = {}
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What both sides of a benchmark share: the config, the device, the data and the weights."""
+"""The parts that both sides of a benchmark share: config, device, data and weights."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -25,18 +25,18 @@ _NAME = "benchmark"
 
 @dataclass(frozen=True)
 class Setting:
-    """A benchmark as its command line describes it; plain values, so that processes share it."""
+    """The settings of a benchmark, as plain values that can be sent to other processes."""
 
-    cfg_file: str  # YAML of the same name as torchvision's model
+    cfg_file: str  # a YAML with the name of torchvision's model
     opts: tuple[str, ...]  # KEY, value, ...
     _: KW_ONLY
-    images: int  # how many images of the data set are used
+    images: int  # number of images of the data set in use
     batch_size: int
     workers: int  # loader processes of each side
     is_train: bool
 
     def __post_init__(self) -> None:
-        """Raise ValueError for more workers than there are processors: Pet starts no more."""
+        """Raise ValueError for more workers than processors, as Pet starts no more."""
         if not 0 <= self.workers <= cpu_count():
             raise ValueError(
                 f"{self.workers} workers were asked for; give 0 to {cpu_count()}, as many as there "
@@ -44,7 +44,7 @@ class Setting:
             )
 
     def on_cpu(self, images: int) -> "Setting":
-        """Return the same on a CPU, with at most ``images`` images."""
+        """Return these settings on a CPU, with at most ``images`` images."""
         opts = (*self.opts, "DEVICE", "cpu")
         return replace(self, opts=opts, images=min(images, self.images), workers=0)
 
@@ -64,7 +64,7 @@ class Setting:
             raise ValueError(f"{data}.DATASETS must name one data set; got {', '.join(names)}")
         if self.is_train and len(node.TRAIN.SCALES) > 1:
             raise ValueError(f"TRAIN.SCALES must be a single one here; got {node.TRAIN.SCALES}")
-        if self.is_train:  # torchvision's model has one size, in training and in testing
+        if self.is_train:  # torchvision's model has one size for training and testing
             size = ["TEST.SCALE", node.TRAIN.SCALES[0], "TEST.MAX_SIZE", node.TRAIN.MAX_SIZE]
             merge_cfg_from_list(size, node)
         files = find_dataset(names[0], node)
@@ -87,9 +87,9 @@ class Setting:
         return node
 
     def device(self) -> torch.device:
-        """Return the device of both sides, that of ``DEVICE``, which is made the current one."""
+        """Make the device of ``DEVICE`` the current one, and return it."""
         device = resolve_device(self.cfg().DEVICE)
-        if device.index is not None:  # without a number it is the current one already
+        if device.index is not None:  # without an index it already is the current one
             torch.cuda.set_device(device)
         return device
 
@@ -100,9 +100,10 @@ class Setting:
         return dataset
 
     def peer(self) -> Peer:
-        """Return torchvision's model with random weights that find things, norms fixed.
+        """Return torchvision's model, with random weights that give detections.
 
-        A part of the trunk is frozen as ``BACKBONE.FREEZE_AT`` says. In training mode, or not.
+        Norms are frozen, except in "_v2" models, and the trunk up to ``BACKBONE.FREEZE_AT``. It is
+        in training mode if ``is_train``.
         """
         cfg, dataset = self.cfg(), self.dataset()
         peer = build_peer(self.name, cfg)
@@ -118,7 +119,7 @@ class Setting:
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Put fixed norms in place of the batch norms of ``model``, as published models have them."""
+    """Replace the batch norms of ``model`` by frozen ones, as in published models."""
     for name, child in model.named_children():
         if isinstance(child, nn.BatchNorm2d):
             norm = FrozenBatchNorm2d(child.num_features, child.eps)
@@ -135,7 +136,7 @@ def build_ours(setting: Setting, peer: Peer, *opts: Any) -> Generalized_RCNN:
 
 
 def parse_opts(opts: Sequence[str]) -> tuple[str, ...]:
-    """Return the pairs KEY VALUE of a command line; ValueError where one is an option."""
+    """Return the pairs KEY VALUE of a command line; ValueError if one is an option."""
     late = [word for word in opts if word.startswith("--")]
     if late:
         raise ValueError(f"{late[0]} must stand before the pairs KEY VALUE")

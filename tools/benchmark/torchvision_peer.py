@@ -1,4 +1,4 @@
-"""Torchvision's detectors as something to compare with: built, given random weights, asked."""
+"""Torchvision's detectors for comparison: building, random weights and detection."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from pet.weights.torch_file import read_torch_file
 
 Peer = Any  # a model of torchvision, whose parts have no declared types
 
-#: The models that Pet has a YAML for, by the name of both.
+#: The models that Pet has a YAML for, by the name that both share.
 PEERS: dict[str, Callable[..., nn.Module]] = {
     "fasterrcnn_resnet50_fpn": tv_detection.fasterrcnn_resnet50_fpn,
     "fasterrcnn_resnet50_fpn_v2": tv_detection.fasterrcnn_resnet50_fpn_v2,
@@ -29,8 +29,8 @@ PEERS: dict[str, Callable[..., nn.Module]] = {
 def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
     """Return torchvision's model ``name`` in eval mode, its weights and statistics random.
 
-    Sizes, samples, thresholds and the ``eps`` of the trunk's norms are those of ``cfg``; all else
-    is as torchvision builds it. Raises KeyError for a name that is not among ``PEERS``.
+    Sizes, samples, thresholds and the ``eps`` of the trunk's norms are those of ``cfg``, all others
+    torchvision's. Raises KeyError for a name that is not among ``PEERS``.
     """
     if name not in PEERS:
         raise UnknownNameError(
@@ -50,7 +50,7 @@ def build_peer(name: str, cfg: CfgNode = cfg, seed: int = 0) -> Peer:
         if isinstance(module, nn.GroupNorm):
             _randomise_weights(module, 1.0)
         if isinstance(module, nn.BatchNorm2d):
-            # The branch of a block stays small beside its shortcut, so that nothing blows up.
+            # The branch of a block stays small beside its shortcut, so that no value explodes.
             _randomise_norm(module, 0.3 if module_name.endswith("bn3") else 1.0)
             if module_name.startswith("backbone.body"):
                 module.eps = cfg.MODEL.BATCH_NORM_EPS
@@ -66,7 +66,7 @@ _SAMPLING = {
 
 
 def _limits(cfg: CfgNode) -> dict[str, float]:
-    """Return the numbers and thresholds by which boxes are chosen, by torchvision's names."""
+    """Return the numbers and thresholds that select boxes, by torchvision's names."""
     if cfg.MODEL.RETINANET_ON:
         return {
             "score_thresh": cfg.RETINANET.SCORE_THRESH,
@@ -109,9 +109,9 @@ def _randomise_norm(norm: nn.BatchNorm2d, gain: float) -> None:
 
 @torch.no_grad()
 def liven(peer: Peer, images: Sequence[np.ndarray]) -> None:
-    """Scale the last layers of a random ``peer`` until it finds things in ``images``, in place.
+    """Scale the last layers of a random ``peer`` in place so that it detects objects in ``images``.
 
-    Untrained, all scores are alike, and what is compared are ties.
+    Otherwise all scores are nearly equal, and a comparison would only compare ties.
     """
     hooks = [layer.register_forward_hook(_spread_to(spread)) for layer, spread in _spreads(peer)]
     peer(peer_images(images))
@@ -125,7 +125,7 @@ def is_retinanet(peer: Peer) -> bool:
 
 
 def _spreads(peer: Peer) -> list[tuple[nn.Module, float]]:
-    """Return the last layers of ``peer``, and how far the outputs of each are to differ."""
+    """Return the last layers of ``peer``, and the desired deviation of their outputs."""
     if is_retinanet(peer):
         dense = peer.head
         return [
@@ -147,7 +147,7 @@ def _spreads(peer: Peer) -> list[tuple[nn.Module, float]]:
 
 
 def _spread_to(spread: float) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor | None]:
-    """Return a hook that scales a layer, once, so that its output has the deviation ``spread``."""
+    """Return a hook that scales a layer once, so that its output has the deviation ``spread``."""
     seen: set[nn.Module] = set()
 
     def hook(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
@@ -155,7 +155,7 @@ def _spread_to(spread: float) -> Callable[[nn.Module, tuple[Tensor], Tensor], Te
             return None
         seen.add(layer)
         assert isinstance(layer.weight, Tensor)
-        # Not the deviation of each channel about its mean: that would blow up rounding as well.
+        # Not the deviation of each channel about its mean, which would amplify rounding errors.
         layer.weight.mul_(spread / output.std())
         return layer.forward(*inputs)
 
@@ -163,7 +163,7 @@ def _spread_to(spread: float) -> Callable[[nn.Module, tuple[Tensor], Tensor], Te
 
 
 def anchors_in_order(outputs: Tensor) -> Tensor:
-    """Return (N, anchors, D) of a RetinaNet, ratios outside at each pixel, with sizes outside."""
+    """Reorder the (N, anchors, D) of a RetinaNet at each pixel from ratio-major to size-major."""
     return outputs.unflatten(1, (-1, 3, 3)).transpose(2, 3).flatten(1, 3)
 
 
@@ -187,7 +187,7 @@ def noise_images(sizes: Sequence[tuple[int, int]], seed: int = 0) -> list[np.nda
 
 
 def load_peer(peer: Peer, file: str | Path) -> None:
-    """Load a state dict of torchvision's into ``peer``; ValueError where it is of another model."""
+    """Load a state dict of torchvision into ``peer``; ValueError if it is of another model."""
     try:
         peer.load_state_dict(read_torch_file(file))
     except (RuntimeError, TypeError, AttributeError) as error:

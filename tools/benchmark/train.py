@@ -21,20 +21,20 @@ from tools.benchmark.measure import Work
 from tools.benchmark.peer_data import PeerCoco, PeerItem, PeerTarget, peer_collate
 from tools.benchmark.setting import Setting, build_ours
 
-# So small that both sides keep their weights, and go on doing the same work.
+# So small that both sides keep their weights, and continue to do the same work.
 _LEARNING_RATE = 1e-6
 _STEPS = 10**6  # longer than any benchmark
-_SEED = 0  # of what is drawn where losses are compared
-_EVERYTHING = 10**6  # a sample so large that nothing is left to chance
-_READ_AHEAD = 2  # batches that a loader process reads ahead, PyTorch's default
+_SEED = 0  # of the samples when losses are compared
+_EVERYTHING = 10**6  # a sample size that takes all
+_READ_AHEAD = 2  # batches that a worker prefetches, PyTorch's default
 
-#: How far a loss may be from torchvision's in float32 on a CPU, relative to it. Masks are resized
-#: as polygons here and as pixels there, which shifts an edge by less than a pixel.
+#: Largest relative difference of a loss from torchvision's in float32 on a CPU. Pet resizes masks
+#: as polygons, torchvision as pixels, which shifts an edge by less than a pixel.
 LIMITS = {"loss_mask": 0.03}
 LIMIT = 0.002
 
-#: ... and in bfloat16, or on a GPU, relative to the sum of all losses: roundings let other
-#: proposals be the best, and torchvision takes the losses themselves in bfloat16.
+#: ... and in bfloat16, or on a GPU, relative to the sum of all losses: rounding changes the best
+#: proposals, and torchvision computes the losses themselves in bfloat16.
 ROUNDED_LIMIT = 0.01
 
 
@@ -45,21 +45,21 @@ class LossDifference:
     loss: str
     ours: float
     theirs: float
-    limit: float  # how far they may be apart
+    limit: float  # the largest difference allowed
 
     @property
     def is_too_far(self) -> bool:
-        """Whether the difference is beyond the limit, or no number."""
+        """Whether the difference is beyond the limit, or NaN."""
         return not abs(self.ours - self.theirs) <= self.limit
 
 
 @torch.no_grad()
 def check(setting: Setting, precision: str = "float32") -> list[LossDifference]:
-    """Return the losses of both sides on the first batch, of the same anchors and RoIs.
+    """Return the losses of both sides on the first batch, with the same anchors and RoIs.
 
-    These are all RoIs, but as many anchors as in training, since Pet computes few of them in
-    another way than all. In bfloat16 they are all anchors: torchvision's are rounded to bfloat16
-    there, and so are others than Pet's.
+    All RoIs are used, but only as many anchors as in training, as Pet computes few anchors in
+    another way than all. In bfloat16 all anchors are used, as torchvision rounds anchors to
+    bfloat16 and would sample others than Pet.
     """
     alike: list[Any] = ["FAST_RCNN.BATCH_SIZE_PER_IMAGE", _EVERYTHING, "TRAIN.FLIP_PROB", 0.0]
     if precision != "float32":
@@ -86,14 +86,14 @@ def check(setting: Setting, precision: str = "float32") -> list[LossDifference]:
 
 
 class _DrawnAsHere:
-    """Lets torchvision draw anchors as Pet does, which begins with the seed ``_SEED``."""
+    """Samples anchors for torchvision as Pet does, starting with the seed ``_SEED``."""
 
     def __init__(self, sampler: Any) -> None:
-        """``sampler`` is torchvision's own, which says how many."""
+        """``sampler`` is torchvision's, which gives the number of samples."""
         self._count, self._fraction = sampler.batch_size_per_image, sampler.positive_fraction
 
     def __call__(self, labels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return of each image's ``labels`` (A,) which are drawn, (A,) uint8: 1s, and 0s."""
+        """Return the drawn 1s and the drawn 0s of each image's ``labels`` (A,), as (A,) uint8."""
         torch.manual_seed(_SEED)
         foreground, background = [], []
         for of_image in labels:
@@ -110,7 +110,7 @@ def _mask(index: Tensor, like: Tensor) -> Tensor:
 
 
 def our_side(setting: Setting, precision: str, steps: int, compiled: bool = False) -> Work:
-    """Return Pet's way of ``steps`` steps; ``compiled`` as ``SOLVER.COMPILE`` does it."""
+    """Return Pet's ``steps`` training steps; ``compiled`` as by ``SOLVER.COMPILE``."""
     cfg, device = setting.cfg("SOLVER.BASE_LR", _LEARNING_RATE), setting.device()
     model, data = build_ours(setting, setting.peer()), setting.dataset()
     if compiled:
@@ -131,10 +131,10 @@ def our_side(setting: Setting, precision: str, steps: int, compiled: bool = Fals
 
 
 def peer_side(setting: Setting, precision: str, steps: int) -> Work:
-    """Return torchvision's way of ``steps`` steps, on the same images.
+    """Return torchvision's ``steps`` training steps, on the same images.
 
-    Its scripts let go of the gradients only after the forward pass; here it is before, in favour of
-    its memory.
+    Its scripts free the gradients only after the forward pass; here they are freed before, which
+    reduces its memory.
     """
     peer, device = setting.peer(), setting.device()
     parameters = [parameter for parameter in peer.parameters() if parameter.requires_grad]
@@ -154,9 +154,7 @@ def peer_side(setting: Setting, precision: str, steps: int) -> Work:
 
 
 def flowing(setting: Setting, loader: DataLoader[Any]) -> Iterator[Any]:
-    """Return the batches of ``loader`` once its processes are at work, and what they read ahead
-    at first is used up.
-    """
+    """Return the batches of ``loader`` after the workers' first prefetched ones are used up."""
     batches = iter(loader)
     for _ in range(_READ_AHEAD * setting.workers):
         next(batches)
@@ -164,7 +162,7 @@ def flowing(setting: Setting, loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def our_loader(setting: Setting, data: CocoDataset) -> TrainLoader:
-    """Return Pet's loader of ``data``, without end."""
+    """Return Pet's endless loader of ``data``."""
     return make_train_data_loader(data, cfg=setting.cfg("SOLVER.MAX_ITER", _STEPS))
 
 
@@ -175,7 +173,7 @@ def peer_data(setting: Setting) -> PeerCoco:
 
 
 class _SameBatches:
-    """The indices of another loader's batches, in its order, without end."""
+    """The indices of another loader's batches, in its order, endlessly."""
 
     def __init__(self, loader: TrainLoader) -> None:
         self._sampler = loader.batch_sampler
