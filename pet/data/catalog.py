@@ -1,4 +1,4 @@
-"""The data sets that a config can name, and where their files lie."""
+"""The data sets that a config can name, and the paths of their files."""
 
 import difflib
 import os
@@ -35,7 +35,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """Where a data set lies; both paths exist."""
+    """The paths and options of a data set; both paths exist."""
 
     name: str
     type: str  # file format of the annotations, as in DATASETS.<name>.TYPE

@@ -24,7 +24,7 @@ class Sample:
     """An image and its annotations; N objects, N may be 0."""
 
     image: np.ndarray  # (H, W, 3) uint8 BGR
-    info: ImageInfo  # where the image came from, at its size before any transform
+    info: ImageInfo  # the source of the image, with its size before any transform
     boxes: Tensor  # (N, 4) float32, xyxy, in pixels of an image of ``size``
     labels: Tensor  # (N,) int64, 1..K
     masks: tuple[Mask, ...] | None  # N masks of ``size``, or None if none are read

@@ -204,7 +204,7 @@ def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> 
 
 
 def _same(counts: Mapping[str, int], what: str) -> int:
-    """Return the count that all data sets share; raises ValueError, naming ``what``, otherwise."""
+    """Return the count that all data sets share; raises ValueError if they differ."""
     if len(set(counts.values())) > 1:
         raise ValueError(f"the data sets of TEST.DATASETS differ in their {what}: {dict(counts)}")
     return next(iter(counts.values()))

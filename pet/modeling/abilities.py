@@ -1,4 +1,4 @@
-"""The abilities of a model that config keys ask for, and the error where a model lacks one."""
+"""The abilities of a model that config keys ask for, and the errors for models that lack one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Comparing Pet with torchvision, stage by stage, with the same weights and images.
 
-Each stage of Pet gets the output of torchvision's previous stage, so that a difference shows where
-it arises. N images, A anchors of a pixel, R proposals, K classes without the background.
+Each stage of Pet gets the output of torchvision's previous stage, so that a difference shows at
+its source. N images, A anchors of a pixel, R proposals, K classes without the background.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class Difference:
     """The difference between Pet and torchvision at one stage."""
 
     stage: str
-    compared: str  # what was compared, such as a shape or a count
+    compared: str  # the things compared, such as a shape or a count
     largest: float  # largest absolute difference between partners
     scale: float  # largest absolute value of torchvision's
     unmatched: int = 0  # number without a partner, of both sides
@@ -202,7 +202,7 @@ def find(model: Generalized_RCNN, images: Sequence[np.ndarray], cfg: CfgNode) ->
 def compare_results(
     ours: Sequence[Detections], theirs: Sequence[dict[str, Tensor]]
 ) -> Iterator[Difference]:
-    """Yield the differences of boxes, scores, masks and keypoints, with the images paired.
+    """Yield the differences of boxes, scores, masks and keypoints, image by image.
 
     A detection's partner is the nearest one of the same label. The difference of masks is the
     fraction of their pixels in which partners differ.

@@ -1,4 +1,4 @@
-"""The keypoint branch of Mask R-CNN (He et al. 2017, section 5): where the P points of an RoI lie.
+"""The keypoint branch of Mask R-CNN (He et al. 2017, section 5), which locates points in RoIs.
 
 N images, R RoIs over all images, P points, H and W the sides of a heatmap, in cells.
 """

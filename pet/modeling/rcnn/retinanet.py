@@ -218,7 +218,7 @@ def loss_sums(
 def _box_loss(
     *, deltas: Tensor, anchors: Tensor, boxes: Tensor, foreground: Tensor, rule: RetinaNetLossRule
 ) -> Tensor:
-    """Return the summed loss of ``deltas`` (A, 4) where ``foreground`` (A,) is true."""
+    """Return the summed loss of the ``deltas`` (A, 4) of the ``foreground`` (A,) anchors."""
     if rule.box_loss == "giou":
         return giou_sum(decode_boxes(deltas, anchors, _BOX_WEIGHTS), boxes, foreground)
     wanted = encode_boxes(boxes, anchors, _BOX_WEIGHTS)
