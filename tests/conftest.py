@@ -17,13 +17,17 @@ torch.set_num_threads(int(os.environ.get("PET_TEST_THREADS", "1")))
 
 # The fixtures by which a test asks for real pictures, and is skipped where there are none.
 _REAL = {"coco_mini", "voc_mini"}
+# ... and the reason for which one is skipped where there is no GPU.
+_NO_GPU = "there is no CUDA device"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of real pictures, so that they can be run by themselves."""
+    """Mark the tests of real pictures, and those of a GPU, so that they can be run alone."""
     for item in items:
         if _REAL & set(getattr(item, "fixturenames", ())):
             item.add_marker("real_pictures")
+        if any(mark.kwargs.get("reason") == _NO_GPU for mark in item.iter_markers("skipif")):
+            item.add_marker("cuda")
 
 
 @pytest.fixture(autouse=True)

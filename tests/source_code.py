@@ -166,6 +166,17 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast
         yield target, value
 
 
+def rules_by_place(tree: ast.Module) -> list[str]:
+    """Return the dataclasses named ``*Rule`` whose values may be given by their place."""
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Rule")
+        for decorator in map(ast.unparse, node.decorator_list)
+        if "dataclass" in decorator and "kw_only=True" not in decorator
+    ]
+
+
 def is_unsafe(call: ast.Call) -> bool:
     """Whether ``call`` runs a text as code, or may unpickle what a file says."""
     function = call.func

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pet.config import default_cfg, freeze, merge_cfg_from_file
-from pet.config.base import DATASET_TEMPLATE
+from pet.config import default_cfg, describe_key, freeze, merge_cfg_from_file
+from pet.config.keys import DATASET_KEYS, KEYS
 from tests.source_code import (
     FAMILY_BUILDER,
     MAY_IMPORT,
@@ -25,13 +25,11 @@ from tests.source_code import (
     module_of,
     package,
     row_breaches,
+    rules_by_place,
 )
 
 # What the two lowest packages may import from outside, besides the standard library.
 OUTSIDE = {"config": {"yacs", "yaml"}, "ops": {"torch", "torchvision"}}
-
-# The modules of pet/config that define no keys.
-CONFIG_MACHINERY = {"__init__", "check", "errors", "merge"}
 
 MAX_LINES = 350
 
@@ -123,7 +121,7 @@ def test_every_field_of_a_dataset_block_is_read(modules):
                 read.add(node.attr)
             elif isinstance(node, ast.Constant):
                 read.add(node.value)
-    assert sorted(set(DATASET_TEMPLATE) - read) == []
+    assert sorted(set(DATASET_KEYS) - read) == []
 
 
 @pytest.mark.parametrize(
@@ -142,20 +140,8 @@ def test_reads_of_keys_are_recognised(code, reads):
 
 
 def test_every_key_has_a_comment_above_its_default():
-    bare, seen = [], 0
-    for path in files("pet/config"):
-        if path.stem in CONFIG_MACHINERY:
-            continue
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines):
-            key = re.match(r"\s*(?:node|DATASET_TEMPLATE)((?:\.[A-Z][A-Z_0-9]*)+) = (.*)", line)
-            if key is None or key[2] == "CfgNode()":
-                continue
-            seen += 1
-            if not lines[number - 1].strip().startswith("# "):
-                bare.append(f"{path.name}: {key[1][1:]}")
-    assert not bare
-    assert seen >= len(list(keys(default_cfg())))
+    of_a_dataset = [f"DATASETS.mine.{name}" for name in DATASET_KEYS]
+    assert [name for name in [*KEYS, *of_a_dataset] if not describe_key(name).comment] == []
 
 
 @pytest.mark.parametrize(
@@ -197,6 +183,15 @@ def test_files_stay_short():
 
 def test_every_module_opens_with_a_docstring(modules, tools):
     assert not [name for name, tree in (modules | tools).items() if not ast.get_docstring(tree)]
+
+
+def test_the_values_of_a_rule_are_given_by_name(modules):
+    found = {name: rules for name, tree in modules.items() if (rules := rules_by_place(tree))}
+    assert not found
+    by_place = "@dataclass(frozen=True)\nclass NmsRule: pass\n@dataclass\nclass OtherRule: pass"
+    assert rules_by_place(ast.parse(by_place)) == ["NmsRule", "OtherRule"]
+    by_name = "@dataclass(frozen=True, kw_only=True)\nclass NmsRule: pass\nclass Ruler: pass"
+    assert rules_by_place(ast.parse(by_name)) == []
 
 
 def test_nothing_runs_or_unpickles_what_a_file_says(modules, tools):

@@ -50,7 +50,7 @@ class Other:
     rest: float  # scores and masks
 
 
-@pytest.fixture(params=["far", "cuda"])
+@pytest.fixture(params=["far", pytest.param("cuda", marks=pytest.mark.cuda)])
 def other(request, monkeypatch) -> Iterator[Other]:
     """Make each device ready in turn."""
     if request.param == "far":

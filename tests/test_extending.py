@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pet.config import merge_cfg_from_file, merge_cfg_from_list
+from pet.data.build import build_dataset, make_train_data_loader
 from pet.utils.opencv import cv2
+from tests.own_file import imported
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -41,7 +44,6 @@ def folder(tmp_path):
         cv2.imwrite(str(images / f"{n}.png"), picture)
         rows.append(f"{n}.png,{'cat' if n % 2 else 'dog'},20,10,50,40")
     (tmp_path / "mine" / "boxes.csv").write_text("\n".join(rows) + "\n")
-    (tmp_path / "mine" / "boxes.json").write_text("[]")
     return tmp_path
 
 
@@ -59,19 +61,55 @@ def test_the_example_of_the_page_trains_and_tests(folder):
     options = ["--import", "my_parts.py", "--cfg", "my.yaml", *SMALL]
     done = run("train_net.py", folder, *options)
     assert done.returncode == 0, done.stderr
-    assert "classes: cat, dog" in done.stdout + done.stderr
+    assert "classes: dog, cat, bird" in done.stdout + done.stderr
     done = run("test_net.py", folder, "--nproc", 2, *options)
     assert done.returncode == 0, done.stderr
-    # Beside the CSV file stands one in COCO's format, whole, and a file of the user's as it was.
-    names = {path.name for path in (folder / "mine").iterdir()}
-    assert names == {"images", "boxes.csv", "boxes.csv.coco.json", "boxes.json"}
-    assert (folder / "mine" / "boxes.json").read_text() == "[]"
+    # Nothing was written beside the CSV file.
+    assert {path.name for path in (folder / "mine").iterdir()} == {"images", "boxes.csv"}
+    metrics = json.loads((folder / "ckpts/my/test/mine/metrics.json").read_text())
+    assert set(metrics["bbox"]["per_class"]) == {"dog", "cat", "bird"}
+    assert metrics["bbox"]["per_class"]["bird"] is None
     records = json.loads((folder / "ckpts/my/test/mine/bbox.json").read_text())
     assert {record["image_id"] for record in records} == {1, 2, 3, 4}
 
 
+def test_the_transform_of_the_page_reaches_the_batches(folder, monkeypatch, fresh_cfg):
+    monkeypatch.chdir(folder)
+    merge_cfg_from_file("my.yaml", fresh_cfg)
+    merge_cfg_from_list([*SMALL, "TRAIN.LOADER_THREADS", 0, "SOLVER.MAX_ITER", 8], fresh_cfg)
+
+    def brightest():
+        dataset = build_dataset(fresh_cfg.TRAIN.DATASETS, is_train=True, cfg=fresh_cfg)
+        batches = make_train_data_loader(dataset, cfg=fresh_cfg)
+        return [int(pixels.max()) for images, _, _ in batches for pixels in images.tensor]
+
+    with imported(folder / "my_parts.py"):
+        values = brightest()
+        fresh_cfg.TRAIN.TRANSFORMS = fresh_cfg.TRAIN.TRANSFORMS[:2]
+        assert brightest() == [255] * 16
+    # Of each picture the brightest pixel is 255; times 0.6 to 1.4 that is 153 to 255.
+    assert 153 <= min(values) < 200 and max(values) == 255 and len(set(values)) > 4
+
+
+def test_the_classes_of_the_page_must_be_given(folder, monkeypatch, fresh_cfg):
+    monkeypatch.chdir(folder)
+    merge_cfg_from_file("my.yaml", fresh_cfg)
+    with imported(folder / "my_parts.py"):
+        fresh_cfg.DATASETS.mine.CLASSES = ()
+        with pytest.raises(ValueError, match=r"give DATASETS\.mine\.CLASSES"):
+            build_dataset("mine", is_train=True, cfg=fresh_cfg)
+        fresh_cfg.DATASETS.mine.CLASSES = ("cat",)
+        with pytest.raises(ValueError, match=r"boxes\.csv: categories .* does not name: dog \(2\)"):
+            build_dataset("mine", is_train=True, cfg=fresh_cfg)
+
+
 def test_without_the_file_its_parts_are_not_known(folder):
-    done = run("train_net.py", folder, "--cfg", "my.yaml", *SMALL)
-    assert done.returncode == 2
-    assert "no type of data set named 'csv' (DATASETS.<name>.TYPE)" in done.stderr
-    assert "Traceback" not in done.stderr
+    plain = ("TRAIN.TRANSFORMS", "resize")
+    for words, message in (
+        ((), "no transform named 'random_brightness' (TRAIN.TRANSFORMS)"),
+        (plain, "no type of data set named 'csv' (DATASETS.<name>.TYPE)"),
+    ):
+        done = run("train_net.py", folder, "--cfg", "my.yaml", *SMALL, *words)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

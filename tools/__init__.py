@@ -1,1 +1,1 @@
-"""The command lines of Pet, and its benchmarks."""
+"""Pet's command-line tools and benchmarks."""

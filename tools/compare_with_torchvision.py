@@ -2,8 +2,8 @@
 
     python tools/compare_with_torchvision.py --cfg cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml
 
-The name of the YAML is that of torchvision's model. Without ``--weights``, a state dict of
-torchvision's, the weights are random; without ``--images`` so are the pictures.
+The YAML must have the name of torchvision's model. ``--weights`` is a state dict of torchvision;
+by default weights and images are random.
 """
 
 import argparse

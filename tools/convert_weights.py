@@ -1,9 +1,10 @@
-"""Convert a published file of weights into one with Pet's keys.
+"""Convert a published weight file into one with Pet's keys.
 
     python tools/convert_weights.py model_final.pkl mask_rcnn_R_50_FPN_3x.pth \
         --cfg cfgs/rcnn/detectron2/mask_rcnn_R_50_FPN_3x.yaml
 
-Prints what became of every key of the file. docs/weights.md says which files are read.
+Prints which keys of the file are used and which are not. docs/weights.md lists the files that Pet
+reads.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="family",
         choices=FAMILIES,
         default="",
-        help="who published it; default: recognised by its keys",
+        help="publisher of the file; default: detected from its keys",
     )
     parser.add_argument("--cfg", metavar="FILE", help="YAML of the model to check the result with")
     add_import_argument(parser)

@@ -1,4 +1,4 @@
-"""Draw losses, learning rate and times of one or more runs: plot_curves.py CKPT [CKPT ...]."""
+"""Plot losses, learning rate and times of one or more runs: plot_curves.py CKPT [CKPT ...]."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ from pet.visualization.curves import plot_curves, read_metrics
 
 
 def main() -> None:
-    """Parse the command line and draw."""
+    """Parse the command line and plot."""
     args = _parser().parse_args()
     plot_curves({run: read_metrics(Path(run, "metrics.jsonl")) for run in args.runs}, args.out)
     print(f"the curves are in {args.out}")

@@ -1,9 +1,9 @@
-"""Detect objects in image files: a picture and a JSON file for each.
+"""Detect objects in image files, and write a picture and a JSON file for each.
 
     python tools/predict.py --images a.jpg folder --weights w.pth --cfg FILE [KEY VALUE ...]
 
-Pairs KEY VALUE stand at the end, as for the other tools, and another option between them and the
-images.
+The pairs KEY VALUE come last, as for the other tools, with another option between the images and
+them.
 """
 
 import argparse

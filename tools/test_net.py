@@ -1,9 +1,9 @@
-"""Test a model: result files, COCO's figures and, if asked for, pictures.
+"""Test a model: write result files, COCO's metrics and optional pictures.
 
     python tools/test_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
 
-Uses every visible GPU, or ``--nproc`` processes. It can also be started by ``torchrun`` or by
-``python -m torch.distributed.launch``, as train_net.py can.
+Uses all visible GPUs, or ``--nproc`` processes. ``torchrun`` and ``python -m
+torch.distributed.launch`` can start it, too, as for train_net.py.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--nproc",
         type=positive_int,
-        help="processes that share the images; default: one for each GPU, or one",
+        help="processes that share the images; default: one per GPU, or one",
     )
     add_cfg_arguments(parser)
     return parser

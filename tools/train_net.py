@@ -2,7 +2,7 @@
 
     python tools/train_net.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
 
-On several GPUs start it by ``torchrun --nproc_per_node=8 tools/train_net.py ...`` or by
+On several GPUs, start it with ``torchrun --nproc_per_node=8 tools/train_net.py ...`` or with
 ``python -m torch.distributed.launch --nproc_per_node=8 tools/train_net.py ...``.
 """
 

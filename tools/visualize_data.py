@@ -1,8 +1,8 @@
-"""Write pictures of what the loader feeds the network: images, boxes, masks and names.
+"""Write pictures of the network's input from the loader: images, boxes, masks and class names.
 
     python tools/visualize_data.py --cfg cfgs/rcnn/mscoco/e2e_mask_rcnn_R-50-FPN_1x.yaml
 
-The pictures go into CKPT/vis/data. ``--test`` shows the test images instead, which have no targets.
+The pictures are written to CKPT/vis/data. ``--test`` shows the test images, which have no targets.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = ToolParser(description="Write what the loader feeds the network.")
+    parser = ToolParser(description="Write pictures of the network's input.")
     parser.add_argument("--num", type=positive_int, default=8, help="pictures; default 8")
     parser.add_argument("--out", help="folder of the pictures; default CKPT/vis/data")
     parser.add_argument(

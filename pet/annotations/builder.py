@@ -1,7 +1,7 @@
-"""From the entries of an annotation file to columns.
+"""Converting the entries of an annotation file to columns.
 
-Entries come as JSON has them, some at a time. What breaks the file (an id that is no number) is an
-error at once; what is wrong with a single annotation is put on record.
+Entries come as JSON objects, in pieces. A fault of the whole file (an id that is no number) is an
+error at once; a flaw of a single annotation is recorded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from pet.annotations.values import (
     whole_numbers,
 )
 
-#: In place of the id of an annotation that has none.
+#: Stands for the id of an annotation without one.
 NO_ID = -(2**63)
 
 _BARE_POLYGONS = "polygons without inner brackets"
@@ -33,10 +33,10 @@ Columns = dict[str, np.ndarray]
 
 
 class AnnotationColumns:
-    """The columns of all annotations, which come in pieces."""
+    """The columns of all annotations, which are added in pieces."""
 
     def __init__(self, file: Path, writer: ColumnWriter, otherwise: Otherwise) -> None:
-        """Write what is long into ``writer``; count in ``otherwise`` what is read all the same."""
+        """``writer`` gets polygons, RLEs and keypoints; ``otherwise`` counts unusual values."""
         self._file, self._writer, self._otherwise = file, writer, otherwise
         self._pieces: list[Columns] = []
         self._polygon_rows: list[Columns] = []
@@ -45,14 +45,14 @@ class AnnotationColumns:
         self._length = 0
 
     def add(self, entries: Sequence[Any]) -> None:
-        """Add ``entries``; raises ValueError where one is no object, or lacks an id."""
+        """Add ``entries``; raises ValueError if one is no object or has an invalid id."""
         for place, entry in enumerate(entries):
             if not isinstance(entry, dict):
                 raise ValueError(
                     f"{self._file}: annotations, entry {self._length + place}: {short(entry)} is "
                     "no object with id, image_id and category_id"
                 )
-        if not entries:  # a piece of a file may hold none
+        if not entries:  # a piece of a file may be empty
             return
         columns: Columns = {"id": self._own_ids(entries)}
         columns |= {key: self._ids(entries, key) for key in ("image_id", "category_id")}
@@ -71,19 +71,19 @@ class AnnotationColumns:
         return _joined(self._pieces, _NO_ENTRIES)
 
     def polygons(self) -> Columns:
-        """Return those of the polygons (G): "owner" is the place of the annotation, rising."""
+        """Return the columns of the polygons (G); "owner" is the annotation's index, ascending."""
         return _joined(self._polygon_rows, _NO_POLYGONS)
 
     def rles(self) -> Columns:
-        """Return those of the RLEs, likewise."""
+        """Return the columns of the RLEs; "owner" as for polygons."""
         return _joined(self._rle_rows, _NO_RLES)
 
     def points(self) -> Columns:
-        """Return those of the keypoints, likewise."""
+        """Return the columns of the keypoints; "owner" as for polygons."""
         return _joined(self._point_rows, _NO_POINTS)
 
     def _own_ids(self, entries: Sequence[Entry]) -> np.ndarray:
-        """Return the ids of ``entries``, ``NO_ID`` for one that has none."""
+        """Return the ids of ``entries``, ``NO_ID`` for entries without one."""
         missing = [entry.get("id") is None for entry in entries]
         if not any(missing):
             return self._ids(entries, "id")
@@ -99,7 +99,7 @@ class AnnotationColumns:
         return found
 
     def _error(self, entries: Sequence[Entry], place: int, key: str, what: str) -> ValueError:
-        """Return an error that names the entry at ``place``, and says what its ``key`` is."""
+        """Return an error that names the entry at ``place`` and the value of its ``key``."""
         number = None if key == "id" else entries[place].get("id")
         name = f"entry {self._length + place}" if number is None else f"id {short(number)}"
         value = short(entries[place].get(key))
@@ -142,7 +142,7 @@ class AnnotationColumns:
         return {"mask_kind": kinds, "mask_flaw": found}
 
     def _polygons(self, values: list[list[Any]], owners: np.ndarray) -> np.ndarray:
-        """Write the polygons of the annotations ``owners``, and return the flaw of each."""
+        """Write the polygons of annotations ``owners``; return the flaw of each annotation."""
         if set(map(type, chain.from_iterable(values))) != {list}:
             values = [self._as_polygons(value) for value in values]
         counts = np.fromiter(map(len, values), np.int64, len(values))
@@ -157,20 +157,20 @@ class AnnotationColumns:
             "part": np.stack((start + np.cumsum(lengths) - lengths, lengths), axis=1),
             **_measure(flat, lengths),
         }
-        finite = np.isfinite(rows["bounds"]).all(axis=1) & np.isfinite(rows["outline"])
+        finite = np.isfinite(rows["bounds"]).all(axis=1) & np.isfinite(rows["perimeter"])
         rows = {name: column[finite] for name, column in rows.items()}
         self._polygon_rows.append(rows)
         return np.where(np.isin(owners, rows["owner"]), 0, flaws.NO_POLYGON)
 
     def _as_polygons(self, value: list[Any]) -> list[list[Any]]:
-        """Return the polygons of an annotation, [] for each that is none."""
+        """Return the polygons of an annotation, with [] for items that are no lists."""
         if isinstance(value[0], int | float | str):
             self._otherwise[_BARE_POLYGONS] += 1
             return [value]
         return [part if isinstance(part, list) else [] for part in value]
 
     def _runs(self, values: list[Entry], owners: np.ndarray) -> np.ndarray:
-        """Write the RLEs of the annotations ``owners``, and return the flaw of each."""
+        """Write the RLEs of annotations ``owners``; return the flaw of each annotation."""
         flaws_of = [np.zeros(0, np.uint8)]
         for rles in read_rles(values, self._otherwise):
             place = sum(map(len, flaws_of))
@@ -189,7 +189,7 @@ class AnnotationColumns:
         return np.concatenate(flaws_of)
 
     def _points(self, entries: Sequence[Entry]) -> np.ndarray:
-        """Write the keypoints, and return the flaw of those of each entry."""
+        """Write the keypoints of ``entries``; return the flaw of each entry's keypoints."""
         values = [entry.get("keypoints") for entry in entries]
         found = np.zeros(len(values), np.uint8)
         places = []
@@ -229,23 +229,26 @@ def _mask_kind(value: Any) -> int:
 
 
 def _measure(flat: np.ndarray, lengths: np.ndarray) -> Columns:
-    """Return the bounds (G, 4) of polygons that lie end to end, and their outlines (G,)."""
+    """Return the bounds (G, 4) and perimeters (G,) of concatenated polygons.
+
+    A side counts as the longer of its extents in x and y.
+    """
     if not len(lengths):
-        return {"bounds": np.zeros((0, 4)), "outline": np.zeros(0)}
+        return {"bounds": np.zeros((0, 4)), "perimeter": np.zeros(0)}
     points = flat.reshape(-1, 2)
     starts = (np.cumsum(lengths) - lengths) // 2
     low = np.minimum.reduceat(points, starts)
     high = np.maximum.reduceat(points, starts)
     following = np.arange(1, len(points) + 1)
-    following[np.append(starts[1:], len(points)) - 1] = starts  # the last goes to the first
+    following[np.append(starts[1:], len(points)) - 1] = starts  # from the last to the first
     with np.errstate(over="ignore", invalid="ignore"):
         steps = np.abs(points[following] - points).max(axis=1)
-        outline = np.add.reduceat(steps, starts)
-    return {"bounds": np.concatenate((low, high), axis=1), "outline": outline}
+        perimeter = np.add.reduceat(steps, starts)
+    return {"bounds": np.concatenate((low, high), axis=1), "perimeter": perimeter}
 
 
 def _joined(pieces: list[Columns], nothing: Mapping[str, np.ndarray]) -> Columns:
-    """Return the columns of all ``pieces``, which are used up, one after the other."""
+    """Concatenate the columns of all ``pieces``, and remove them there to save memory."""
     return {
         name: np.concatenate([piece.pop(name) for piece in pieces]) if pieces else empty
         for name, empty in nothing.items()
@@ -268,7 +271,7 @@ _NO_POLYGONS: Mapping[str, np.ndarray] = {
     "owner": _nothing(0, np.int64),
     "part": _nothing(2, np.int64),
     "bounds": _nothing(4, np.float64),
-    "outline": _nothing(0, np.float64),
+    "perimeter": _nothing(0, np.float64),
 }
 _NO_RLES: Mapping[str, np.ndarray] = {
     "owner": _nothing(0, np.int64),

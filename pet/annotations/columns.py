@@ -1,7 +1,8 @@
-"""Named arrays in one file, or one piece of memory, that processes map and do not copy.
+"""Named arrays in one file or memory block, which processes map instead of copying.
 
-A file is blocks of bytes, each at a multiple of eight, then a JSON text that says where the named
-arrays lie, then how long that text is, its checksum, and a mark. It holds numbers and text alone.
+A file consists of blocks of bytes, each aligned to eight bytes, a JSON text with the positions of
+the named arrays, and the length of that text, its checksum and a mark. It holds only numbers and
+text.
 """
 
 import io
@@ -22,19 +23,19 @@ _TAIL = struct.Struct("<QQ8s")
 _ALIGNMENT = 8
 _NOT_WHOLE = "not a file of columns, or not a whole one"
 
-_State = tuple[int, int, int, int]  # which file it is, its size and its time
+_State = tuple[int, int, int, int]  # device, inode, size and modification time of a file
 
 
 class ColumnWriter:
-    """Writes blocks as they come, and the named arrays at the end."""
+    """Writes blocks one after the other, and the named arrays at the end."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Write into ``file``, from its beginning."""
+        """``file``: an empty file, opened for writing."""
         self._file = file
         self._length = 0
 
     def append(self, values: np.ndarray) -> int:
-        """Write ``values``, and return the number of the byte at which they begin."""
+        """Write ``values``, and return their offset in bytes."""
         start = self._length
         data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
         padding = -len(data) % _ALIGNMENT
@@ -44,7 +45,7 @@ class ColumnWriter:
         return start
 
     def finish(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-        """Write ``arrays``, and ``facts``, which JSON must be able to hold."""
+        """Write ``arrays`` and ``facts``, which must be serialisable as JSON."""
         places = {
             name: {
                 "start": self.append(array),
@@ -60,9 +61,10 @@ class ColumnWriter:
 
 
 class Columns:
-    """What a ``ColumnWriter`` wrote; the arrays are read-only.
+    """The content written by a ``ColumnWriter``; the arrays are read-only.
 
-    Another process gets the path of the file, or, where that is gone or another, shared memory.
+    Pickled for another process, it is the path of the file, or shared memory if there is no file or
+    it has changed.
     """
 
     def __init__(
@@ -70,9 +72,9 @@ class Columns:
         content: np.ndarray,
         origin: tuple[Path, _State] | None = None,
     ) -> None:
-        """Look into ``content`` (bytes,) uint8; raises ValueError where it is not whole.
+        """Parse ``content`` (bytes,) uint8; raises ValueError if it is damaged or truncated.
 
-        ``origin`` is the file that it is mapped from, if any, and the state of that.
+        ``origin`` is the mapped file and its state, or None for content in memory.
         """
         self._origin, self._content = origin, content
         self._shared: torch.Tensor | None = None  # a copy for other processes
@@ -83,18 +85,18 @@ class Columns:
             raise ValueError(_NOT_WHOLE)
         self.facts: dict[str, Any] = entries["facts"]
         self._arrays = {name: self._array(place) for name, place in entries["arrays"].items()}
-        #: The whole content, by which blocks are found.
+        #: The whole content; offsets of blocks refer to it.
         self.bytes = content
         self.numbers = content[:length].view(np.float64)
 
     @staticmethod
     def from_memory(written: io.BytesIO) -> "Columns":
-        """Return what was written into memory."""
+        """Return the columns in the memory file ``written``."""
         return Columns(np.frombuffer(written.getbuffer().toreadonly(), np.uint8))
 
     @staticmethod
     def from_file(file: Path) -> "Columns":
-        """Map ``file``; raises OSError or ValueError where it is missing or not whole."""
+        """Map ``file``; raises OSError if it is missing, ValueError if it is damaged."""
         with open(file, "rb") as opened:
             if not opened.seek(0, io.SEEK_END):
                 raise ValueError("an empty file")
@@ -114,7 +116,7 @@ class Columns:
         if self._origin is not None and _is_unchanged(*self._origin):
             return {"file": self._origin[0], "tensor": None}
         if self._shared is None:
-            # Of a tensor a process gets a handle. It is a copy, as what is sent changes its place.
+            # A tensor is sent as a handle. It is a copy, as sending moves it to shared memory.
             self._shared = torch.tensor(self._content)
         return {"file": None, "tensor": self._shared}
 
@@ -142,7 +144,7 @@ def _is_unchanged(file: Path, state: _State) -> bool:
 
 
 def _text_of(content: np.ndarray) -> bytes:
-    """Return the JSON text in ``content``; raises ValueError where it is not whole."""
+    """Return the JSON text in ``content``; raises ValueError if the content is damaged."""
     end = len(content) - _TAIL.size
     length, checksum, mark = _TAIL.unpack(content[end:].tobytes()) if end >= 0 else (0, 0, b"")
     text = content[end - length : end].tobytes() if length <= end else b""

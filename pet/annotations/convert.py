@@ -1,4 +1,4 @@
-"""From the text of an annotation file to columns, checked."""
+"""Converting the text of an annotation file to checked columns."""
 
 import gc
 import io
@@ -22,11 +22,11 @@ from pet.annotations.values import SHOWN, Otherwise, short, shorten
 
 _logger = logging.getLogger(__name__)
 
-#: Raise it when what is kept of a file, or a rule of its check, changes.
+#: Increase it when the cached columns or the rules of their check change.
 VERSION = 2
-#: Bytes from which on a file is read in pieces, and what was found is kept.
+#: Size in bytes from which a file is read in pieces and cached.
 LARGE = 16 << 20
-_ENTRIES = 20_000  # annotations that are checked at a time
+_ENTRIES = 20_000  # annotations checked at a time
 _SECONDS_BETWEEN_LINES = 10.0
 
 Arrays = dict[str, np.ndarray]
@@ -34,9 +34,9 @@ Output = BinaryIO | io.BytesIO
 
 
 def convert(file: Path, output: Output, source: Mapping[str, Any]) -> None:
-    """Read and check ``file``, and write its columns, with ``source`` among their facts.
+    """Read and check ``file``, and write its columns, with ``source`` in their facts.
 
-    Raises ValueError as ``read_annotations``.
+    Raises ValueError as ``read_annotations`` does.
     """
     if file.stat().st_size >= LARGE:
         try:
@@ -48,8 +48,16 @@ def convert(file: Path, output: Output, source: Mapping[str, Any]) -> None:
     _Conversion(file, output).as_a_whole(source)
 
 
+def convert_sections(name: Path, sections: Mapping[str, list[Any]], output: Output) -> None:
+    """Check ``sections``, lists of entries as a file has them, and write their columns.
+
+    ``name`` stands for the file in messages. Raises ValueError as ``read_annotations``.
+    """
+    _Conversion(name, output).of_sections(dict(sections), {})
+
+
 class _Conversion:
-    """One file on its way."""
+    """The conversion of one file."""
 
     def __init__(self, file: Path, output: Output) -> None:
         self._file, self._otherwise = file, Otherwise()
@@ -57,7 +65,7 @@ class _Conversion:
         self._builder = AnnotationColumns(file, self._writer, self._otherwise)
 
     def in_pieces(self, source: Mapping[str, Any]) -> None:
-        """Convert the file; raises UnusualJsonError where it must be read as a whole."""
+        """Convert the file piece by piece; UnusualJsonError means that this is not possible."""
         text = PiecewiseFile(self._file)
         trouble: ValueError | None = None
         with _progress(self._file, len(text)) as show, _no_garbage_collection():
@@ -67,7 +75,7 @@ class _Conversion:
                     if trouble is None:
                         self._builder.add(entries)
                 except ValueError as error:
-                    trouble = error  # unless this list turns out to be of something else
+                    trouble = error  # raised later, if this is the list of annotations
         sections = text.rest()
         if trouble is not None:
             raise trouble
@@ -77,7 +85,10 @@ class _Conversion:
 
     def as_a_whole(self, source: Mapping[str, Any]) -> None:
         """Convert the file with all of it in memory."""
-        sections = self._load()
+        self.of_sections(self._load(), source)
+
+    def of_sections(self, sections: dict[str, Any], source: Mapping[str, Any]) -> None:
+        """Convert what is in memory; ``sections`` is used up."""
         entries = sections.get("annotations", [])
         for start in range(0, len(entries), _ENTRIES):
             self._builder.add(entries[start : start + _ENTRIES])
@@ -107,7 +118,7 @@ class _Conversion:
         return f"{self._file} has no list {section!r} among its sections; {found}"
 
     def _finish(self, sections: dict[str, Any], source: Mapping[str, Any]) -> None:
-        """Check what hangs together, and write what is not yet written; ``sections`` is used up."""
+        """Check the ids and write all columns; removes the images from ``sections``."""
         for section in ("images", "categories"):
             if not isinstance(sections.get(section), list):
                 raise ValueError(self._no_list(section, sections))
@@ -139,7 +150,7 @@ class _Conversion:
         self._writer.finish(arrays, facts)
 
     def _number(self, ids: np.ndarray) -> None:
-        """Give the annotations without an id the lowest numbers that are free, in place."""
+        """Give annotations without an id the lowest free numbers, in place."""
         missing = ids == NO_ID
         count = int(missing.sum())
         if count:
@@ -179,13 +190,13 @@ class _Conversion:
 
 
 def _check(found: Arrays, polygons: Arrays, rles: Arrays, sizes: np.ndarray) -> None:
-    """Put flaws and doubts on record in ``found``, and take flawed polygons out of ``polygons``.
+    """Record flaws and doubts in ``found``, and remove flawed polygons from ``polygons``.
 
-    ``sizes`` (M, 2) are the height and width of each annotation's image.
+    ``sizes`` (M, 2) are height and width of each annotation's image.
     """
     found["box_flaw"] = flaws.box_flaws(found["box"], found["box_flaw"], sizes)
     flaw = flaws.polygon_flaws(
-        polygons["bounds"], polygons.pop("outline"), sizes[polygons["owner"]]
+        polygons["bounds"], polygons.pop("perimeter"), sizes[polygons["owner"]]
     )
     worst = np.zeros(len(sizes), np.uint8)
     np.maximum.at(worst, polygons["owner"], flaw)
@@ -200,14 +211,16 @@ def _check(found: Arrays, polygons: Arrays, rles: Arrays, sizes: np.ndarray) -> 
     bounds[rles["owner"]] = rles.pop("bounds")
     _unite(bounds, polygons["owner"], polygons.pop("bounds"))
     bounds[found["mask_flaw"] > 0] = np.nan
-    found["doubt"] = flaws.doubts(found["box"], sizes, bounds, found["box_flaw"] == 0)
+    found["doubt"] = flaws.doubts(
+        boxes=found["box"], sizes=sizes, mask_bounds=bounds, usable=found["box_flaw"] == 0
+    )
     poor = found.pop("poor_area") | flaws.is_poor_area(found["area"], found["box"])
     found["doubt"][poor] |= flaws.POOR_AREA
     found["area"][poor] = np.nan
 
 
 def _unite(bounds: np.ndarray, owner: np.ndarray, parts: np.ndarray) -> None:
-    """Set ``bounds`` (M, 4) of the annotations ``owner`` (G,), which rise, around their parts."""
+    """Set ``bounds`` (M, 4) of annotations ``owner`` (G,), ascending, to those of their parts."""
     if len(owner):
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         low = np.minimum.reduceat(parts[:, :2], starts)
@@ -217,7 +230,7 @@ def _unite(bounds: np.ndarray, owner: np.ndarray, parts: np.ndarray) -> None:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Let nobody look for cycles among millions of new objects, which have none."""
+    """Disable the garbage collector in the block, as millions of new objects have no cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -229,7 +242,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def _progress(file: Path, size: int) -> Iterator[Callable[[int], Any]]:
-    """Yield a function that shows how many of the ``size`` bytes are read: a bar, or lines."""
+    """Yield a function that shows how many of ``size`` bytes are read, as a bar or log lines."""
     _logger.info("reading %s (%d MB), once: what is found is kept", file, size >> 20)
     label = f"reading {file.name}"
     hidden = not sys.stderr.isatty()

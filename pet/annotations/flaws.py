@@ -1,4 +1,4 @@
-"""What can be wrong with an annotation, and what would do.
+"""Flaws of annotations, and their remedies.
 
 Vectors over M annotations and G polygons; sizes are height and width in pixels.
 """
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: The largest coordinate of a box or point that can be meant, in pixels.
+#: The largest plausible coordinate of a box or point, in pixels.
 LARGEST_COORDINATE = 1e7
-#: A polygon may reach this many sides of its image beyond it.
+#: Coordinates of a polygon may be up to this many times the longer side of its image (+ 1000).
 _REACH = 4
-#: The longest outline of a polygon, in pixels, and in turns around its image, which may be drawn
-#: larger: drawing one costs memory by its length.
-_LONGEST_OUTLINE, _MOST_TURNS = 4e6, 500
+#: The largest perimeter of a polygon, in pixels, and relative to that of its image, which may be
+#: enlarged: rasterising a polygon costs memory in proportion to its perimeter.
+_LONGEST_PERIMETER, _MOST_TURNS = 4e6, 500
 _POOR_BOX = 16  # pixels
 
 
@@ -21,8 +21,8 @@ _POOR_BOX = 16  # pixels
 class Flaw:
     """A reason not to use an annotation."""
 
-    what: str  # goes on after "annotations with "
-    remedy: str = ""  # what would do
+    what: str  # continues "annotations with "
+    remedy: str = ""  # advice
 
 
 NO_BBOX, NOT_FOUR, ROTATED, NO_AREA, OUTSIDE = 1, 2, 3, 4, 5
@@ -73,9 +73,10 @@ NORMALISED, BEYOND_IMAGE, TWO_CORNERS, MASK_ELSEWHERE, POOR_AREA = 1, 2, 4, 8, 1
 
 
 def box_flaws(boxes: np.ndarray, read: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return (M,) uint8: what is wrong with ``boxes`` (M, 4); ``read`` is what was found before.
+    """Return (M,) uint8: the flaw of each of ``boxes`` (M, 4), or 0.
 
-    ``sizes`` (M, 2) are those of their images, 0 where they are not known.
+    ``read`` (M,) are flaws found while reading, which are kept; ``sizes`` (M, 2) are those of the
+    images, 0 if unknown.
     """
     flaws = read.copy()
     unmeant = ~(np.abs(boxes) <= LARGEST_COORDINATE).all(axis=1)
@@ -90,15 +91,16 @@ def box_flaws(boxes: np.ndarray, read: np.ndarray, sizes: np.ndarray) -> np.ndar
 
 
 def _is_empty(corners: np.ndarray) -> np.ndarray:
-    """Return (M,) bool: which of ``corners`` (M, 4) have no area as float32, as in training."""
+    """Return (M,) bool: which of ``corners`` (M, 4) have no area in float32, as in training."""
     x1, y1, x2, y2 = corners.astype(np.float32).T
     return (x2 <= x1) | (y2 <= y1)
 
 
-def polygon_flaws(bounds: np.ndarray, outlines: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return (G,) uint8: what is wrong with polygons of ``bounds`` (G, 4), x1, y1, x2, y2.
+def polygon_flaws(bounds: np.ndarray, perimeters: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return (G,) uint8: the flaw of each polygon, or 0.
 
-    ``outlines`` (G,) are their lengths in pixels; ``sizes`` (G, 2) those of their images.
+    ``bounds`` (G, 4) are their x1, y1, x2, y2; ``perimeters`` (G,) are in pixels; ``sizes`` (G, 2)
+    are those of their images.
     """
     flaws = np.zeros(len(bounds), np.uint8)
     rows, columns = sizes.T
@@ -108,23 +110,24 @@ def polygon_flaws(bounds: np.ndarray, outlines: np.ndarray, sizes: np.ndarray) -
     flaws[known & outside] = POLYGON_OUTSIDE
     around = 2.0 * (rows + columns)
     reach = np.where(known, _REACH * np.maximum(rows, columns) + 1000.0, LARGEST_COORDINATE)
-    longest = np.where(known, _MOST_TURNS * around, _LONGEST_OUTLINE)
+    longest = np.where(known, _MOST_TURNS * around, _LONGEST_PERIMETER)
     far = (np.abs(bounds) > np.minimum(reach, LARGEST_COORDINATE)[:, None]).any(axis=1)
-    far |= outlines > np.minimum(longest, _LONGEST_OUTLINE)
+    far |= perimeters > np.minimum(longest, _LONGEST_PERIMETER)
     flaws[far] = FAR_AWAY
     return flaws
 
 
 def doubts(
+    *,
     boxes: np.ndarray,
     sizes: np.ndarray,
     mask_bounds: np.ndarray,
     usable: np.ndarray,
 ) -> np.ndarray:
-    """Return (M,) uint8, bits: what is valid in boxes and masks and yet unlikely to be meant.
+    """Return (M,) uint8: bits for valid but implausible values of boxes and masks.
 
-    ``mask_bounds`` (M, 4) are x1, y1, x2, y2 around the masks, NaN where there is none; ``usable``
-    (M,) bool says which boxes have no flaw.
+    ``mask_bounds`` (M, 4) are x1, y1, x2, y2 around the masks, NaN for no mask; ``usable`` (M,)
+    bool: boxes without a flaw.
     """
     x, y, width, height = boxes.T
     rows, columns = sizes.T
@@ -146,9 +149,10 @@ def doubts(
 
 
 def is_poor_area(areas: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return (M,) bool: areas that cannot be meant.
+    """Return (M,) bool: implausible areas.
 
-    Negative ones, and those of up to a pixel in a much larger box, as tools write that know none.
+    These are negative areas, and areas of up to one pixel in a much larger box, which tools write
+    that do not compute areas.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         return (areas < 0) | ((areas <= 1) & (boxes[:, 2] * boxes[:, 3] > _POOR_BOX))

@@ -1,4 +1,4 @@
-"""Reading a large annotation file piece by piece: never all of it as Python objects at once."""
+"""Reading a large annotation file in pieces, without all of it as Python objects at once."""
 
 import codecs
 import json
@@ -19,18 +19,18 @@ _DECODER = json.JSONDecoder()
 
 
 class UnusualJsonError(ValueError):
-    """The text cannot be read in pieces; as a whole, perhaps."""
+    """The text cannot be read in pieces, but perhaps as a whole."""
 
 
 def load_json(data: bytes) -> Any:
-    """Return what the JSON text ``data`` holds, NaN and Infinity among it.
+    """Parse the JSON text ``data``; NaN and Infinity are allowed.
 
-    Raises ValueError where it is none, or nested too deeply.
+    Raises ValueError if it is no JSON or nested too deeply.
     """
     try:
         return orjson.loads(data)
     except ValueError:
-        pass  # what orjson refuses, the standard library may take, or it tells where it fails
+        pass  # the standard library accepts more, and its errors tell the position
     try:
         return json.loads(data.decode("utf-8"))
     except RecursionError:
@@ -38,7 +38,7 @@ def load_json(data: bytes) -> Any:
 
 
 def without_mark(data: bytes) -> tuple[bytes, str]:
-    """Return JSON text as UTF-8 without a byte order mark, and what had to be done for it."""
+    """Return JSON text as UTF-8 without a byte order mark, and a note if it was changed."""
     if data.startswith(codecs.BOM_UTF8):
         return data[len(codecs.BOM_UTF8) :], "a byte order mark at the beginning"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -49,11 +49,11 @@ def without_mark(data: bytes) -> tuple[bytes, str]:
 class PiecewiseFile:
     """A file of one JSON object, whose list "annotations" is read in pieces.
 
-    After ``pieces`` are through, ``rest`` has all else.
+    After ``pieces``, ``rest`` returns everything else.
     """
 
     def __init__(self, file: Path) -> None:
-        """Open ``file``; raises UnusualJsonError where the list cannot be found."""
+        """Open ``file``; raises UnusualJsonError if the list is not found."""
         with open(file, "rb") as opened:
             self._text = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         found = _LIST.search(self._text)
@@ -61,16 +61,16 @@ class PiecewiseFile:
             raise UnusualJsonError('there is no list "annotations"')
         self._start, self._end = found.end(), -1
         self._forgotten = 0
-        #: What had to be done for the encoding; "" for nothing.
+        #: A note on the encoding if it is not plain UTF-8, else "".
         self.mark = ""
 
     def __len__(self) -> int:
         return len(self._text)
 
     def pieces(self) -> Iterator[tuple[list[Any], int]]:
-        """Yield some annotations at a time, and the byte that is reached.
+        """Yield some annotations at a time, and the byte offset after them.
 
-        Raises UnusualJsonError where the text is no list of them.
+        Raises UnusualJsonError if the text is no list.
         """
         place = self._start
         while self._end < 0:
@@ -79,11 +79,11 @@ class PiecewiseFile:
             self._forget(place)
 
     def rest(self) -> dict[str, Any]:
-        """Return the object without its annotations.
+        """Return the object with an empty list of annotations.
 
-        Raises UnusualJsonError where that is none, or the list belonged to something else.
+        Raises UnusualJsonError if the text is no object, or if the list is not its "annotations".
         """
-        # A word in place of the list tells it from another of this name, deeper or given twice.
+        # A random word replaces the list, to detect another list of this name, nested or duplicate.
         word = secrets.token_hex(16)
         text = self._text[: self._start] + f'"{word}"'.encode() + self._text[self._end :]
         try:
@@ -96,18 +96,18 @@ class PiecewiseFile:
         return {**content, "annotations": []}
 
     def _next(self, place: int) -> tuple[list[Any], int]:
-        """Return the annotations of the piece that begins at ``place``, and where the next does."""
+        """Return the annotations of the piece at ``place``, and the place of the next piece."""
         cut = _BETWEEN.search(self._text, min(place + _PIECE, len(self._text)))
         if cut is not None:
             try:
-                # Only a whole number of annotations is JSON: a cut inside of one is found out.
+                # A cut inside an annotation is detected, as the piece is no valid JSON then.
                 return orjson.loads(b"[" + self._text[place : cut.start() + 1] + b"]"), cut.end()
             except ValueError:
                 pass
         return self._one_by_one(place)
 
     def _one_by_one(self, place: int) -> tuple[list[Any], int]:
-        """Do as ``_next``, slower, and without a guess at where an annotation ends."""
+        """Do the same as ``_next``, slower, without guessing where an annotation ends."""
         window = 2 * _PIECE
         while True:
             data = self._text[place : place + window]
@@ -122,7 +122,7 @@ class PiecewiseFile:
             window *= 4
 
     def _forget(self, place: int) -> None:
-        """Let the pages before ``place`` leave the memory; they are on the disk."""
+        """Release the mapped pages before ``place`` from memory."""
         page = place // mmap.PAGESIZE * mmap.PAGESIZE
         if hasattr(self._text, "madvise") and page > self._forgotten:
             self._text.madvise(mmap.MADV_DONTNEED, self._forgotten, page - self._forgotten)
@@ -130,10 +130,10 @@ class PiecewiseFile:
 
 
 def _decode_items(data: bytes, at_end: bool) -> tuple[list[Any], int, bool]:
-    """Return the whole items at the beginning of ``data``, the bytes they take, and if all ended.
+    """Return the complete items at the start of ``data``, their bytes, and whether the list ended.
 
-    ``data`` begins where an item stands, or the list is empty; the bytes are those up to
-    where the next item begins, or the list's bracket. Raises UnusualJsonError for what is no list.
+    ``data`` begins with an item or the closing bracket. The bytes include everything before the
+    next item or the bracket. Raises UnusualJsonError for malformed lists.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(data, at_end)
@@ -156,7 +156,7 @@ def _decode_items(data: bytes, at_end: bool) -> tuple[list[Any], int, bool]:
             raise UnusualJsonError("something else than a comma stands between two annotations")
         place = _skip(text, place + 1)
         if place >= len(text):
-            break  # the item may go on, or a bracket may follow
+            break  # the item may continue, or a bracket may follow
         if text[place] == "]":
             raise UnusualJsonError("a comma stands before the end of the list")
         items.append(item)

@@ -1,8 +1,7 @@
-"""Reading an annotation file of COCO's format: the one place where that is done.
+"""Reading annotation files in COCO's format.
 
-What a file says is checked here, once, by rules that training and testing share. A large file is
-read in pieces, and what was found is kept beside the output, for the next start and for the other
-processes of the machine.
+A file is checked once, by rules that training and testing share. A large file is read in pieces,
+and the result is cached next to the output, for later runs and for other processes on the machine.
 """
 
 import hashlib
@@ -24,11 +23,10 @@ _logger = logging.getLogger(__name__)
 def read_annotations(file: str | Path, cache: Path | None = None) -> Annotations:
     """Return the content of ``file``, checked.
 
-    What a large file holds is kept in the folder ``cache``, where that is given, and taken from
-    there as long as the file has its size and time. Deleting it is safe. Raises FileNotFoundError
-    where there is no such file, and ValueError, naming it, the entry, and what is wrong, where it
-    is no file of COCO's format or its ids do not fit together; what is wrong with single
-    annotations is put on record instead.
+    The content of a large file is cached in the folder ``cache``, if given, and read from there
+    while size and time of the file stay the same. The cache may be deleted. Raises
+    FileNotFoundError, and ValueError, which names file, entry and fault, if the file is not in
+    COCO's format or its ids are inconsistent. Flaws of single annotations are recorded instead.
     """
     file = Path(file)
     if not file.is_file():
@@ -53,7 +51,7 @@ def _in_memory(file: Path) -> Columns:
 
 
 def _kept(file: Path, cache: Path) -> Columns:
-    """Return the columns of ``file`` from ``cache``, where they are put first if need be."""
+    """Return the columns of ``file`` from ``cache``, after writing them there if needed."""
     state = file.stat()
     source: dict[str, Any] = {
         "version": VERSION,
@@ -65,7 +63,7 @@ def _kept(file: Path, cache: Path) -> Columns:
     name = hashlib.sha256(source["file"].encode("utf-8", "surrogateescape")).hexdigest()[:12]
     kept = cache / f"{file.stem}-{name}.columns"
     cache.mkdir(parents=True, exist_ok=True)
-    # The processes of a machine wait for the first, and map what it has written.
+    # The first process on a machine writes the file; the others wait for it and map it.
     with locked(kept.with_suffix(".lock")):
         columns = _open(kept, source)
         if columns is not None:
@@ -76,7 +74,7 @@ def _kept(file: Path, cache: Path) -> Columns:
 
 
 def _open(kept: Path, source: Mapping[str, Any]) -> Columns | None:
-    """Return what is kept; None where it is missing, damaged, or of another state of the file."""
+    """Return the cached columns, or None if they are missing, damaged or outdated."""
     try:
         columns = Columns.from_file(kept)
     except (FileNotFoundError, ValueError, KeyError, TypeError):

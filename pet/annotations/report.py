@@ -1,4 +1,4 @@
-"""What is said of the annotations of a data set: what is left out, and what looks unlikely."""
+"""Log lines about annotations of a data set that are left out or look implausible."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from pet.annotations.flaws import Flaw
 from pet.annotations.table import Annotations
 from pet.annotations.values import SHOWN, shorten
 
-#: Boxes that look like two corners are worth a word where at least this share of all does.
+#: A line is logged if at least this share of all boxes looks like two corners.
 _MOST_CORNERS = 0.9
 
 
 def describe_left_out(
     table: Annotations, chosen: np.ndarray, with_masks: bool, is_train: bool = False
 ) -> list[str]:
-    """Return a line for each reason for which some of ``chosen`` (M,) bool are left out.
+    """Return a line for each reason why some of ``chosen`` (M,) bool are left out.
 
-    ``with_masks``: a mask that cannot be used is a reason, too: in training not to use the object
-    at all, in testing not to score its mask.
+    ``with_masks``: an unusable mask is a reason, too. In training it excludes the whole object, in
+    testing only its mask.
     """
     kinds = [(table.box_flaws, flaws.BOX_FLAWS, "")]
     if with_masks:
@@ -45,7 +45,7 @@ def count_reasons(column: np.ndarray, meanings: Mapping[int, Flaw]) -> list[str]
 
 
 def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) -> list[str]:
-    """Return a line for each thing in ``chosen`` (M,) bool that is valid and yet unlikely."""
+    """Return a line for each kind of valid but implausible values in ``chosen`` (M,) bool."""
     file = table.file
 
     def found(bit: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) ->
 
 
 def _corners(table: Annotations, chosen: np.ndarray) -> str:
-    """Return what to add where nearly all boxes could be two corners."""
+    """Return a hint if nearly all boxes could be two corners, else ""."""
     usable = chosen & (table.box_flaws == 0)
     corners = usable & (table.doubts & flaws.TWO_CORNERS > 0)
     if corners.sum() < _MOST_CORNERS * usable.sum():
@@ -90,13 +90,13 @@ def _corners(table: Annotations, chosen: np.ndarray) -> str:
 
 
 def describe_otherwise(table: Annotations) -> list[str]:
-    """Return a line that counts what was read although it is written otherwise, if any was."""
+    """Return a line that counts the values read although not in COCO's form; [] for none."""
     parts = [f"{count} {what}" for what, count in table.read_otherwise.items()]
     return [f"read in {table.file} all the same: {', '.join(parts)}"] if parts else []
 
 
 def name_annotations(table: Annotations, numbers: np.ndarray) -> str:
-    """Return "image 4 (annotation 2), ..." for the first few of ``numbers``."""
+    """Return "image 4 (annotation 2), ..." for the first ``SHOWN`` of ``numbers``."""
     named = [
         f"image {table.image_ids[table.image_of[number]]} (annotation {table.ids[number]})"
         for number in numbers[:SHOWN].tolist()

@@ -1,4 +1,4 @@
-"""Masks that are written as runs of pixels (RLE), compressed or as lists of numbers."""
+"""Masks written as RLE, compressed or as lists of numbers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from pet.annotations.table import MOST_PIXELS, Entry
 from pet.annotations.values import Otherwise, whole_number, whole_numbers
 from pet.structures.run_lengths import decode_runs, without_empty
 
-_LETTERS = 1 << 20  # of counts that are decoded at a time: each costs some 80 bytes of memory
+_LETTERS = 1 << 20  # characters of counts decoded at a time, at about 80 bytes of memory each
 
 Size = tuple[int, int]  # height and width, in pixels
 
 
 @dataclass(frozen=True)
 class Rles:
-    """V masks, of which W can be used."""
+    """V masks, of which W are usable."""
 
     flaws: np.ndarray  # (V,) uint8
-    texts: list[bytes]  # W, the compressed counts, no run but the first of length 0
+    texts: list[bytes]  # W compressed counts; only the first run may have length 0
     sizes: np.ndarray  # (W, 2) int64
     bounds: np.ndarray  # (W, 4) float64, x1, y1, x2, y2 around the foreground
 
 
 def read_rles(values: Sequence[Entry], otherwise: Otherwise) -> Iterator[Rles]:
-    """Yield the masks ``values``, some at a time, in order."""
+    """Yield the masks ``values`` in batches, in order."""
     start = letters = 0
     for place, value in enumerate(values):
         counts = value.get("counts")
@@ -54,7 +54,7 @@ def _read(values: Sequence[Entry], otherwise: Otherwise) -> Rles:
     found[~runs.sound] = flaws.NO_RUN_LENGTH_CODE
     found[[text is None for text in texts]] = flaws.RUNS_DO_NOT_FILL
     found[pixels == 0] = flaws.OTHER_SIZE
-    # Two masks with an empty run at one place make pycocotools stop there when it compares them.
+    # pycocotools stops comparing two masks at a position where both have an empty run.
     for place in np.flatnonzero((found == 0) & runs.has_empty()).tolist():
         texts[place] = _compressed(without_empty(runs.of(place)), sizes[place])
     sound = np.flatnonzero(found == 0).tolist()
@@ -70,7 +70,7 @@ def _read(values: Sequence[Entry], otherwise: Otherwise) -> Rles:
 
 
 def _size(value: Entry, otherwise: Otherwise) -> Size:
-    """Return the size of an RLE; 0, 0 where it cannot be meant."""
+    """Return the size of an RLE, or (0, 0) if it is invalid."""
     size = value.get("size")
     if not isinstance(size, list) or len(size) != 2:
         return 0, 0
@@ -80,7 +80,7 @@ def _size(value: Entry, otherwise: Otherwise) -> Size:
 
 
 def _text(counts: Any, size: Size, otherwise: Otherwise) -> bytes | None:
-    """Return the compressed counts; b"" for what are none, None for runs that do not fill."""
+    """Return the compressed counts; b"" if invalid, None if they do not add up to the size."""
     if isinstance(counts, str):
         return counts.encode("utf-8", "surrogatepass")
     if not isinstance(counts, list):
@@ -89,7 +89,7 @@ def _text(counts: Any, size: Size, otherwise: Otherwise) -> bytes | None:
     if wrong:
         return b""
     pixels = size[0] * size[1]
-    # Each by itself first, as their sum may be more than 64 bits hold.
+    # Each run is checked first, as their sum may overflow 64 bits.
     if not len(runs) or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
         return None
     return _compressed(runs, size)

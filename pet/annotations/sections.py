@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 def image_columns(
     file: Path, entries: Sequence[Any], writer: ColumnWriter, otherwise: Otherwise
 ) -> Arrays:
-    """Return the columns of the images, in the file's order; raises ValueError."""
+    """Return the columns of the images, in the file's order; ValueError for invalid entries."""
     ids = _ids(file, "images", entries, otherwise)
     sides = [_sides(file, ids, entries, key, otherwise) for key in ("height", "width")]
     names = [entry.get("file_name") for entry in entries]
@@ -43,7 +43,7 @@ def image_columns(
 def _sides(
     file: Path, ids: Sequence[int], entries: Sequence[Entry], key: str, otherwise: Otherwise
 ) -> np.ndarray:
-    """Return (N,) int64: a side of each image in pixels; 0 where it is missing."""
+    """Return (N,) int64: a side of each image in pixels, 0 if missing."""
     values = [entry.get(key) for entry in entries]
     values = [0 if value is None else value for value in values]
     sides, wrong = whole_numbers(values, otherwise)
@@ -56,7 +56,7 @@ def _sides(
 
 
 def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) -> list[Entry]:
-    """Return the categories in order of id; raises ValueError."""
+    """Return the categories in order of id; ValueError for invalid entries."""
     found = []
     for number, entry in zip(_ids(file, "categories", entries, otherwise), entries, strict=True):
         name = entry.get("name")
@@ -68,12 +68,12 @@ def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) ->
 
 
 def _can_be_written(text: str) -> bool:
-    """Whether ``text`` has no half of a letter, as JSON may spell one."""
+    """Whether ``text`` has no lone surrogates, which JSON allows and UTF-8 cannot encode."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value``, or short text in its place where it is deeper than a list of lists."""
+    """Return ``value``, or a short text if it is nested deeper than a list of lists."""
     outer = value if isinstance(value, list) else [value]
     inner = [each for item in outer for each in (item if isinstance(item, list) else [item])]
     return short(value) if any(isinstance(each, list | dict) for each in inner) else value

@@ -1,12 +1,13 @@
 """The content of an annotation file as arrays.
 
-N images, in order of id; M annotations, those of an image side by side, in the order of the file;
-G parts of masks (polygons).
+N images in order of id; M annotations, grouped by image, within an image in the order of the file;
+G polygons.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +17,72 @@ from pet.annotations.columns import Columns
 
 Entry = dict[str, Any]
 
-#: How a mask is written: not at all, as polygons, or as runs of pixels (RLE).
+#: Kinds of masks: none, polygons, or RLE.
 NO_MASK, POLYGONS, RUNS = 0, 1, 2
-#: The most pixels of an image that pycocotools can count.
+#: The largest number of pixels of an image in pycocotools.
 MOST_PIXELS = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Images, categories and annotations of a file, each of them checked.
+    """Checked images, categories and annotations of a file, or of records.
 
-    What is wrong with an annotation is on record, see ``pet/annotations/flaws.py``; nothing is left
-    out here.
+    Flawed annotations are included; their flaws (``pet/annotations/flaws.py``) are recorded.
     """
 
-    file: Path
+    file: Path  # of records, the name that they were given
     columns: Columns
+    added: tuple[tuple[int, str], ...] = ()  # id and name of categories beside those of the file
 
     def __getstate__(self) -> dict[str, Any]:
         # Without what is derived: another process derives its own.
-        return {"file": self.file, "columns": self.columns}
+        return {"file": self.file, "columns": self.columns, "added": self.added}
+
+    def with_classes(self, names: Sequence[str]) -> "Annotations":
+        """Return the same, with a category for each of ``names`` that has none, under a free id."""
+        known = {category["name"] for category in self.categories}
+        lacking = [name for name in names if name not in known]
+        if not lacking:
+            return self
+        taken = {category["id"] for category in self.categories}
+        free = (number for number in count(1) if number not in taken)
+        return replace(self, added=(*self.added, *zip(free, lacking, strict=False)))
 
     @property
     def has_annotations(self) -> bool:
-        """Whether the file has a list of annotations, be it an empty one."""
+        """Whether the file has a list of annotations, which may be empty."""
         return bool(self.columns.facts["has_annotations"])
 
     @property
     def read_otherwise(self) -> dict[str, int]:
-        """What was read although it is written in another way than COCO's -> how often."""
+        """Kind of values that were read although not in COCO's form -> their number."""
         return dict(self.columns.facts["read_otherwise"])
 
     @cached_property
     def categories(self) -> list[Entry]:
         """The categories in order of id: "id", "name", and "keypoints" and "skeleton" if any."""
-        return list(self.columns.facts["categories"])
+        found = [*self.columns.facts["categories"]]
+        found += [{"id": number, "name": name} for number, name in self.added]
+        return sorted(found, key=lambda category: category["id"])
 
     @cached_property
     def image_ids(self) -> np.ndarray:
-        """(N,) int64, rising."""
+        """(N,) int64: the ids of the images, ascending."""
         return self.columns["image_id"]
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """(N, 2) int64: height and width in pixels; 0 where the file does not say."""
+        """(N, 2) int64: height and width in pixels, 0 if the file has none."""
         return self.columns["image_size"]
 
     @cached_property
     def first(self) -> np.ndarray:
-        """(N + 1,) int64: those of image n are the annotations first[n] to first[n + 1] - 1."""
+        """(N + 1,) int64: image n has the annotations first[n] to first[n + 1] - 1."""
         return self.columns["first"]
 
     @cached_property
     def image_of(self) -> np.ndarray:
-        """(M,) int64: the place of each annotation's image."""
+        """(M,) int64: the index of each annotation's image, 0..N-1."""
         return np.repeat(np.arange(len(self.image_ids)), np.diff(self.first))
 
     @cached_property
@@ -79,55 +92,55 @@ class Annotations:
 
     @cached_property
     def category_ids(self) -> np.ndarray:
-        """(M,) int64."""
+        """(M,) int64: the category ids of the annotations."""
         return self.columns["category_id"]
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """(M, 4) float64: x, y, width, height in pixels; NaN where there is none."""
+        """(M, 4) float64: x, y, width, height in pixels; NaN if there is no box."""
         return self.columns["box"]
 
     @cached_property
     def areas(self) -> np.ndarray:
-        """(M,) float64: in pixels; NaN where the file has none that can be meant."""
+        """(M,) float64: areas in pixels, NaN if missing or implausible."""
         return self.columns["area"]
 
     @cached_property
     def crowds(self) -> np.ndarray:
-        """(M,) bool."""
+        """(M,) bool: whether an annotation is a crowd."""
         return self.columns["crowd"].view(bool)
 
     @cached_property
     def box_flaws(self) -> np.ndarray:
-        """(M,) uint8: 0, or what is wrong with the box."""
+        """(M,) uint8: the flaw of the box, or 0."""
         return self.columns["box_flaw"]
 
     @cached_property
     def mask_flaws(self) -> np.ndarray:
-        """(M,) uint8: 0, or what is wrong with the mask."""
+        """(M,) uint8: the flaw of the mask, or 0."""
         return self.columns["mask_flaw"]
 
     @cached_property
     def point_flaws(self) -> np.ndarray:
-        """(M,) uint8: 0, or what is wrong with the keypoints; without any there is no flaw."""
+        """(M,) uint8: the flaw of the keypoints, or 0; 0 also if there are none."""
         return self.columns["point_flaw"]
 
     @cached_property
     def doubts(self) -> np.ndarray:
-        """(M,) uint8: bits of what is valid and yet unlikely to be meant."""
+        """(M,) uint8: bits for valid but implausible values."""
         return self.columns["doubt"]
 
     def file_name(self, place: int) -> str | None:
-        """Return the name of image ``place`` as the file spells it; None where it has none."""
+        """Return the file name of image ``place`` as in the file, or None if it has none."""
         start, length = self.columns["name"][place].tolist()
         return None if length < 0 else self._text(start, length).decode("utf-8", "surrogatepass")
 
     def file_names(self, places: Sequence[int] | np.ndarray) -> list[str | None]:
-        """Return the names of the images ``places``."""
+        """Return the file names of the images ``places``."""
         return [self.file_name(int(place)) for place in places]
 
     def places(self, image_ids: Sequence[int]) -> np.ndarray:
-        """Return the place of each of ``image_ids``, -1 for one that the file does not have."""
+        """Return the index of each of ``image_ids``, -1 if the file does not have it."""
         wanted = np.asarray(image_ids, np.int64)
         if not len(self.image_ids):
             return np.full(len(wanted), -1)
@@ -135,12 +148,12 @@ class Annotations:
         return np.where(self.image_ids[found] == wanted, found, -1)
 
     def objects_per_image(self) -> np.ndarray:
-        """Return (N,) int64: the annotations with a usable box that are no crowds."""
+        """Return (N,) int64: the number of annotations with a usable box that are no crowds."""
         counted = (self.box_flaws == 0) & ~self.crowds
         return np.bincount(self.image_of[counted], minlength=len(self.image_ids))
 
     def polygons(self, number: int) -> tuple[np.ndarray, ...]:
-        """Return the usable polygons of annotation ``number``, each (n, 2) float64 of x and y."""
+        """Return the usable polygons of annotation ``number``, each (n, 2) float64: x, y."""
         rows = self.columns["polygon_part"][self._rows("polygon", number)].tolist()
         numbers = self.columns.numbers
         return tuple(numbers[start : start + length].reshape(-1, 2) for start, length in rows)
@@ -157,13 +170,13 @@ class Annotations:
         return bool(self.columns["mask_kind"][number] == POLYGONS)
 
     def keypoints(self, number: int) -> np.ndarray:
-        """Return x, y, visibility of each keypoint of annotation ``number``, end to end."""
+        """Return the keypoints of annotation ``number``, (3 * P,) float64: x, y, visibility, ..."""
         rows = self.columns["point_range"][self._rows("point", number)].tolist()
         start, length = rows[0] if rows else (0, 0)
         return self.columns.numbers[start : start + length]
 
     def with_keypoints(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return which annotations (P,) have keypoints, and how many numbers (P,) they are."""
+        """Return the annotations with keypoints, (P,), and the number of their values, (P,)."""
         return self.columns["point_owner"], self.columns["point_range"][:, 1]
 
     def _rows(self, kind: str, number: int) -> slice:

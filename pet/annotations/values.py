@@ -1,6 +1,6 @@
-"""Single values of an annotation file, and whole lists of them: as COCO writes them, or otherwise.
+"""Parsing single values and lists of values of an annotation file.
 
-What can be read safely although it is written otherwise (a number as text, an id as 1.0) is read,
+Values in another form than COCO's that can be read safely (a number as text, an id as 1.0) are read
 and counted.
 """
 
@@ -18,14 +18,14 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,25}(\.0*)?\s*")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True, "": False}
 _LARGEST = 2**63 - 1
-#: Items that an error names before it says "and N more".
+#: Number of items that a message lists before "and N more".
 SHOWN = 5
 _SHOWN_LETTERS = 60
-_REPR = reprlib.Repr()  # the ordinary one fails on deep lists, and writes out long ones
+_REPR = reprlib.Repr()  # repr() fails on deep lists and prints all of long ones
 _REPR.maxlist = _REPR.maxdict = 10
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = _SHOWN_LETTERS
 
-#: What was read although it is written otherwise -> how often.
+#: Kind of values that were read although not in COCO's form -> their number.
 Otherwise = Counter[str]
 
 TEXT_NUMBERS = "numbers written as text"
@@ -34,7 +34,7 @@ TEXT_FLAGS = "iscrowd written as text"
 
 
 def whole_number(value: Any, otherwise: Otherwise) -> int | None:
-    """Return ``value`` as a whole number of 64 bits, or None where it is none."""
+    """Return ``value`` as a whole number of 64 bits, or None if it is none."""
     found: int | None = None
     if type(value) is int:
         found = value
@@ -48,7 +48,7 @@ def whole_number(value: Any, otherwise: Otherwise) -> int | None:
 
 
 def number(value: Any, otherwise: Otherwise) -> float:
-    """Return ``value`` as a finite number, or NaN where it is none."""
+    """Return ``value`` as a finite number, or NaN if it is none."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         otherwise[TEXT_NUMBERS] += 1
         found = float(value)
@@ -63,7 +63,7 @@ def number(value: Any, otherwise: Otherwise) -> float:
 
 
 def flag(value: Any, otherwise: Otherwise) -> bool | None:
-    """Return ``value`` as yes or no, or None where it is neither; a missing one (None) is no."""
+    """Return ``value`` as a bool, or None if it is invalid; a missing value (None) is False."""
     if isinstance(value, str):
         found = _FLAGS.get(value.strip().lower())
         otherwise[TEXT_FLAGS] += found is not None
@@ -74,15 +74,15 @@ def flag(value: Any, otherwise: Otherwise) -> bool | None:
 
 
 def short(value: Any) -> str:
-    """Return ``value`` as an error shows it."""
+    """Return ``value`` as short text for a message."""
     text = _REPR.repr(value)
     return text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 3]}..."
 
 
 def shorten(items: Sequence[object], count: int | None = None) -> str:
-    """Return the first few of ``items`` as text, and how many more there are.
+    """Return the first ``SHOWN`` of ``items`` and the number of the others, as text.
 
-    ``count`` is how many there are, where ``items`` are only the first ``SHOWN`` or more of them.
+    ``count`` is the number of all items, if ``items`` has only some of them (at least ``SHOWN``).
     """
     count = len(items) if count is None else count
     more = f" and {count - SHOWN} more" if count > SHOWN else ""
@@ -90,7 +90,7 @@ def shorten(items: Sequence[object], count: int | None = None) -> str:
 
 
 def whole_numbers(values: Sequence[Any], otherwise: Otherwise) -> tuple[np.ndarray, list[int]]:
-    """Return ``values`` as (n,) int64, and the places of those that are no whole numbers."""
+    """Return ``values`` as (n,) int64, and the indices of those that are no whole numbers."""
     if set(map(type, values)) <= {int}:
         try:
             plain = np.array(values, np.int64)
@@ -104,7 +104,7 @@ def whole_numbers(values: Sequence[Any], otherwise: Otherwise) -> tuple[np.ndarr
 
 
 def numbers(values: Sequence[Any], otherwise: Otherwise) -> np.ndarray:
-    """Return ``values`` as (n,) float64: finite numbers, and NaN for what is none."""
+    """Return ``values`` as (n,) float64: finite numbers, and NaN for other values."""
     if set(map(type, values)) <= {int, float}:
         try:
             found = np.array(values, np.float64)
@@ -119,6 +119,6 @@ def numbers(values: Sequence[Any], otherwise: Otherwise) -> np.ndarray:
 def rows_of_numbers(
     rows: Sequence[Sequence[Any]], otherwise: Otherwise
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all numbers of ``rows``, end to end, as ``numbers`` does, and the length of each."""
+    """Return the concatenated ``numbers`` of ``rows``, and the length of each row."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return numbers(list(chain.from_iterable(rows)), otherwise), lengths

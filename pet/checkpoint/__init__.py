@@ -1,1 +1,1 @@
-"""Checkpoints of Pet, and weights that come from elsewhere."""
+"""Writing checkpoints and resuming from them."""

@@ -1,4 +1,4 @@
-"""Writing the state of a run to disk, and going on from it."""
+"""Saving the state of a run to disk and resuming from it."""
 
 import logging
 import os
@@ -36,9 +36,9 @@ class Checkpointer:
 
     A checkpoint is a dict of ``model``, ``optimizer`` and ``scheduler`` (state dicts),
     ``optimizer_type``, ``iteration``, ``class_names`` (without the background), ``keypoints``
-    (``names`` and ``skeleton``, or None), ``pet_version``, and the state of each part that
-    ``add_part`` named: tensors and plain types only. A file is whole or not there; a write that
-    fails leaves the earlier files as they were. Only the main process writes.
+    (``names`` and ``skeleton``, or None), ``pet_version``, and the state of each part added with
+    ``add_part``: tensors and plain types only. Writes are atomic: a failed write leaves earlier
+    files unchanged. Only the main process writes.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Checkpointer:
         self._parts = CheckpointParts(frozenset((*_ENTRIES, *_FURTHER_ENTRIES)))
 
     def add_part(self, name: str, part: Stateful) -> None:
-        """Let checkpoints hold the state of ``part`` under ``name``, and ``resume`` restore it.
+        """Save the state of ``part`` in checkpoints under ``name``, and restore it in ``resume``.
 
-        Raises ValueError where the name is taken, TypeError where ``part`` has no state. A run
-        that goes on from a checkpoint without the part says so, and the part starts anew.
+        Raises ValueError if the name is taken, and TypeError if ``part`` has no state dict. If a
+        checkpoint does not have the part, ``resume`` warns and leaves the part unchanged.
         """
         self._parts.add(name, part)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether a checkpoint is to be written after update number ``iteration``, from 1."""
+        """Whether to write a checkpoint after update number ``iteration``, counted from 1."""
         if iteration == self._max_iter:
             return True
         return self._snapshot_iters > 0 and iteration % self._snapshot_iters == 0
@@ -78,10 +78,10 @@ class Checkpointer:
         copy_latest: bool = True,
         infix: str = "iter",
     ) -> None:
-        """Write ``model_{infix}{iteration}.pth``, and make it ``model_latest.pth`` too.
+        """Write ``model_{infix}{iteration}.pth`` and, if ``copy_latest``, ``model_latest.pth``.
 
-        Raises FloatingPointError where a weight is not finite, TypeError where the state of a
-        further part could not be read again, and OSError where the disk refuses.
+        Raises FloatingPointError if a weight is not finite, TypeError if the state of a further
+        part has unsupported types, and OSError if writing fails.
         """
         if not is_main_process():
             return
@@ -108,12 +108,12 @@ class Checkpointer:
     def resume(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LearningRateScheduler
     ) -> bool:
-        """Go on from ``model_latest.pth``; return False, changing nothing, where there is none.
+        """Resume from ``model_latest.pth``; return False and change nothing if there is none.
 
-        Weights, the optimizer's moments, the iteration and the further parts come from the file.
-        Learning rate, weight decay and momentum are the present config's. Raises ValueError where
-        the file is damaged or of another model; nothing is changed then. It is raised as well where
-        a further part refuses its state.
+        Weights, the optimizer's state, the iteration and the further parts come from the file.
+        Learning rate, weight decay and momentum come from the current config. Raises ValueError if
+        the file is damaged or of another model, and then changes nothing; also if a further part
+        rejects its state.
         """
         path = self._folder / LATEST
         if not path.is_file():
@@ -152,8 +152,8 @@ class Checkpointer:
         return content
 
     def _advice(self, path: Path) -> str:
-        """Return what to do about a ``path`` that cannot be used."""
-        # The snapshot that shares its bytes with the latest is as damaged as that.
+        """Return advice for a checkpoint ``path`` that cannot be used."""
+        # The snapshot that is a hard link to the latest is damaged, too.
         others = [other for other in self._snapshots() if not other.samefile(path)]
         if not others:
             return f"there is no other checkpoint in {self._folder}: delete it to start anew"
@@ -174,7 +174,7 @@ def build_checkpointer(
 ) -> Checkpointer:
     """Return the checkpointer of the run in CKPT.
 
-    ``class_names`` and what the ``keypoints`` are called are kept in its files.
+    Its files contain ``class_names`` and the names and limbs of ``keypoints``.
     """
     solver = cfg.SOLVER
     return Checkpointer(cfg.CKPT, solver.SNAPSHOT_ITERS, solver.MAX_ITER, class_names, keypoints)
@@ -194,7 +194,7 @@ def _check_finite(state: dict[str, Tensor], iteration: int) -> None:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give ``source`` a second name; where the file system cannot, write it a second time."""
+    """Make ``target`` a hard link to ``source``, or a copy if the file system has no links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -209,7 +209,7 @@ def _weights_of_same_model(
     class_names: tuple[str, ...],
     keypoints: tuple[str, ...],
 ) -> dict[str, Tensor]:
-    """Return the weights of ``content`` for ``model``; ValueError where they are of another one."""
+    """Return the weights of ``content`` for ``model``; ValueError if they are of another model."""
     advice = (
         "give this run a CKPT of its own, or TRAIN.AUTO_RESUME False to overwrite that one; to "
         "start from the file's weights, give it as TRAIN.WEIGHTS"
@@ -233,9 +233,9 @@ def _weights_of_same_model(
 def _with_present_options(
     optimizer: Optimizer, content: dict[str, Any], path: Path
 ) -> dict[str, Any]:
-    """Return the optimizer's state of ``content`` with the options that ``optimizer`` has now.
+    """Return the optimizer state of ``content`` with the options of the current ``optimizer``.
 
-    So a run goes on with the weight decay of its config, as it does with the learning rate.
+    So a resumed run uses the weight decay and learning rate of its config.
     """
     kind = type(optimizer).__name__
     if content["optimizer_type"] != kind:

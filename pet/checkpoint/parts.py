@@ -1,4 +1,4 @@
-"""Further parts of a checkpoint, beside model, optimizer and scheduler."""
+"""Further parts of a checkpoint besides model, optimizer and scheduler."""
 
 import logging
 from collections import OrderedDict
@@ -11,35 +11,35 @@ from torch import Tensor
 
 _logger = logging.getLogger(__name__)
 
-# What a file may hold that is read with ``weights_only=True``. No subclasses: a numpy.float64 is a
-# float, and a named tuple a tuple, and neither would be read again.
+# Types that can be loaded with ``weights_only=True``. Subclasses cannot, such as numpy.float64 (of
+# float) and named tuples.
 _MAPPINGS, _SEQUENCES = (dict, OrderedDict), (list, tuple, torch.Size)
 _PLAIN = (str, bytes, bool, int, float, complex, torch.dtype, type(None))
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """An object that a checkpoint can hold, with the methods of ``nn.Module`` and optimizers."""
+    """An object with a state dict that a checkpoint can contain, such as an ``nn.Module``."""
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return the state: tensors, numbers and texts, in dicts, lists and tuples."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
-        """Take over ``state``, whose tensors are on the CPU."""
+        """Load ``state``, whose tensors are on the CPU."""
         ...
 
 
 class CheckpointParts:
-    """Named parts, each an entry of the checkpoint under its name."""
+    """Named parts; each is an entry of the checkpoint."""
 
     def __init__(self, reserved: frozenset[str]) -> None:
-        """``reserved`` names cannot be taken by a part."""
+        """``reserved``: names that no part may have."""
         self._reserved = reserved
         self._parts: dict[str, Stateful] = {}
 
     def add(self, name: str, part: Stateful) -> None:
-        """Add ``part``; raises ValueError where ``name`` is empty, reserved or taken."""
+        """Add ``part``; raises ValueError if ``name`` is empty, reserved or taken."""
         if not name or name in self._reserved or name in self._parts:
             taken = ", ".join(sorted(self._reserved | self._parts.keys()))
             raise ValueError(
@@ -56,8 +56,8 @@ class CheckpointParts:
     def state(self) -> dict[str, Mapping[str, Any]]:
         """Return the state of each part by name.
 
-        Raises TypeError, naming part and entry, where a state holds an object that could not be
-        read again: files are read with ``weights_only=True``.
+        Raises TypeError, which names part and entry, for an object that ``weights_only=True`` does
+        not load.
         """
         states = {name: part.state_dict() for name, part in self._parts.items()}
         for name, state in states.items():
@@ -65,11 +65,11 @@ class CheckpointParts:
         return states
 
     def load(self, content: Mapping[str, Any], path: Path) -> None:
-        """Give each part its state of the checkpoint ``content``, which was read from ``path``.
+        """Load the state of each part from the checkpoint ``content`` of the file ``path``.
 
-        A part that the file lacks keeps the state it has, with a warning, and so does the file
-        with a part that this run lacks. Raises ValueError, naming file and part, where a part
-        refuses its state.
+        Warns of parts that are not in the file, which keep their state, and of parts of the file
+        that this run does not have. Raises ValueError, which names file and part, if a part rejects
+        its state.
         """
         for name, part in self._parts.items():
             if name not in content:

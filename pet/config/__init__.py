@@ -10,34 +10,12 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from .base import base_cfg
 from .check import check_cfg
+from .describe import KeyDescription, describe_key
 from .errors import UnknownNameError
 from .home import expand_home, expand_paths
+from .keys import default_cfg
 from .merge import merge_from_file, merge_from_list
-from .rcnn import add_rcnn_cfg
-
-
-def default_cfg() -> CfgNode:
-    """Return a fresh config with every key at its default."""
-    node = base_cfg()
-    add_rcnn_cfg(node)
-    _separate_tuples(node)
-    return node
-
-
-def _separate_tuples(node: CfgNode) -> None:
-    """Give every key a tuple of its own: equal constants are one, for which YAML has an alias."""
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            _separate_tuples(value)
-        elif isinstance(value, tuple):
-            node[key] = _copied(value)
-
-
-def _copied(value: Any) -> Any:
-    return tuple([_copied(item) for item in value]) if isinstance(value, tuple) else value
-
 
 cfg = default_cfg()
 
@@ -78,10 +56,12 @@ def reset_cfg(node: CfgNode = cfg) -> None:
 
 __all__ = [
     "CfgNode",
+    "KeyDescription",
     "UnknownNameError",
     "cfg",
     "check_cfg",
     "default_cfg",
+    "describe_key",
     "expand_home",
     "freeze",
     "merge_cfg_from_file",

@@ -6,11 +6,6 @@ from yacs.config import CfgNode
 def check_backbone(cfg: CfgNode) -> None:
     """Raise ValueError where BACKBONE contradicts itself or the pyramid."""
     backbone = cfg.BACKBONE
-    for key, choices in (("OUT_STAGE", (4, 5)), ("RES5_DILATION", (1, 2)), ("DCN_VERSION", (1, 2))):
-        if backbone[key] not in choices:
-            raise ValueError(
-                f"BACKBONE.{key} must be {choices[0]} or {choices[1]}; got {backbone[key]}"
-            )
     if not 0 <= backbone.FREEZE_AT <= backbone.OUT_STAGE:
         raise ValueError(
             f"BACKBONE.FREEZE_AT must lie in 0..{backbone.OUT_STAGE} (BACKBONE.OUT_STAGE), from no "
@@ -25,11 +20,6 @@ def check_backbone(cfg: CfgNode) -> None:
             "a pyramid needs maps of stride 4, 8, 16 and 32: with FPN.FPN_ON, BACKBONE.OUT_STAGE "
             f"must be 5 and BACKBONE.RES5_DILATION 1; got {backbone.OUT_STAGE} and "
             f"{backbone.RES5_DILATION}"
-        )
-    if len(backbone.STAGE_WITH_DCN) != 4:
-        raise ValueError(
-            "BACKBONE.STAGE_WITH_DCN needs True or False for each of res2, res3, res4 and res5; "
-            f"got {backbone.STAGE_WITH_DCN}"
         )
 
 

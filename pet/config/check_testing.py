@@ -9,8 +9,6 @@ _NEEDS = {"MASK_AUG": "MASK_ON", "KPS_AUG": "KEYPOINT_ON"}
 def check_testing(cfg: CfgNode) -> None:
     """Raise ValueError where soft-NMS or a test-time augmentation cannot be done."""
     test, model = cfg.TEST, cfg.MODEL
-    if test.SOFT_NMS.SIGMA <= 0:
-        raise ValueError(f"TEST.SOFT_NMS.SIGMA must be positive; got {test.SOFT_NMS.SIGMA}")
     for name in ("BBOX_AUG", "MASK_AUG", "KPS_AUG", "SOFT_NMS"):
         if test[name].ENABLED and model.RPN_ONLY:
             raise ValueError(
@@ -23,6 +21,3 @@ def check_testing(cfg: CfgNode) -> None:
                 f"TEST.{name}.ENABLED is for a branch that the model lacks; give MODEL.{branch} "
                 f"True, or TEST.{name}.ENABLED False"
             )
-    for name in ("BBOX_AUG", "MASK_AUG", "KPS_AUG"):
-        if any(scale < 1 for scale in test[name].SCALES):
-            raise ValueError(f"TEST.{name}.SCALES must be positive; got {test[name].SCALES}")

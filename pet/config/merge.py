@@ -83,7 +83,7 @@ def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
     unchanged after an error.
     """
     pairs = _pairs(opts)
-    _merge_settings(node, [(_split(key), value, "the command line") for key, value in pairs])
+    _merge_settings(node, [(split_key(key), value, "the command line") for key, value in pairs])
 
 
 def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
@@ -101,8 +101,8 @@ def _pairs(opts: Sequence[Any]) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _split(key: str) -> tuple[str, ...]:
-    """Split a key at its full stops; the name of a data set may hold some of its own."""
+def split_key(key: str) -> tuple[str, ...]:
+    """Split a full key at its full stops; the name of a data set may hold some of its own."""
     first, *rest = key.split(".")
     if first == "DATASETS" and len(rest) > 2:
         return (first, ".".join(rest[:-1]), rest[-1])
@@ -140,9 +140,9 @@ def _set(root: CfgNode, names: tuple[str, ...], value: Any, source: str) -> None
     for section in sections:
         node = node.get(section) if isinstance(node, CfgNode) else None
         if not isinstance(node, CfgNode):
-            raise _unknown_key(root, full_key, source)
+            raise unknown_key(full_key, root, source)
     if name not in node:
-        raise _unknown_key(root, full_key, source)
+        raise unknown_key(full_key, root, source)
     if isinstance(node[name], CfgNode):
         if _is_nothing(value):
             return  # a section in a file with every key commented out changes nothing
@@ -159,10 +159,11 @@ def _is_nothing(value: Any) -> bool:
 
 def _ensure_dataset_block(datasets: CfgNode, name: str) -> None:
     if name and name not in datasets:
-        datasets[name] = DATASET_TEMPLATE.clone()
+        datasets[name] = DATASET_TEMPLATE.defaults()
 
 
-def _unknown_key(root: CfgNode, full_key: str, source: str) -> UnknownNameError:
+def unknown_key(full_key: str, root: CfgNode, source: str = "") -> UnknownNameError:
+    """Return the error for a key that ``root`` lacks; ``source`` says where it was written."""
     known = [".".join(names) for names, _ in _flatten(root)]
     last = full_key.rsplit(".", 1)[-1]
     same_name = [key for key in known if key.rsplit(".", 1)[-1] == last]
@@ -171,7 +172,8 @@ def _unknown_key(root: CfgNode, full_key: str, source: str) -> UnknownNameError:
     near += [by_name[name] for name in difflib.get_close_matches(last, by_name, n=2, cutoff=0.75)]
     hints = list(dict.fromkeys(same_name + near))[:4]
     remedy = f"did you mean {', '.join(hints)}?" if hints else "the keys are listed in pet/config/"
-    return UnknownNameError(f"unknown config key {full_key!r} in {source}; {remedy}")
+    where = f" in {source}" if source else ""
+    return UnknownNameError(f"unknown config key {full_key!r}{where}; {remedy}")
 
 
 def _derived_ckpt(path: Path) -> Path:

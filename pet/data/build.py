@@ -1,9 +1,11 @@
-"""From the config to data sets and loaders: the one place of this package that reads ``cfg``."""
+"""From the config to data sets and loaders.
+
+Of this package, only this module, the catalog and the builders of transforms read ``cfg``.
+"""
 
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,16 @@ import torch
 from torch.utils import data as torch_data
 
 from pet.config import CfgNode, cfg
-from pet.data.catalog import find_dataset
-from pet.data.collate import (
-    TestBatch,
-    TestCollate,
-    TestItem,
-    TrainBatch,
-    TrainCollate,
-    TrainItem,
-    batch_images,
-)
-from pet.data.datasets import CocoDataset, ConcatDataset, Dataset, KeypointOptions
+from pet.data.catalog import DatasetFiles, find_dataset
+from pet.data.collate import TestBatch, TestCollate, TrainBatch, TrainCollate, batch_images
+from pet.data.dataset import ChecksPictures, Dataset
+from pet.data.datasets import ConcatDataset, KeypointOptions
 from pet.data.image_file import ImageReader
+from pet.data.items import TestItems, TrainItems
 from pet.data.loader import Loader
-from pet.data.registry import DATASET_TYPES
-from pet.data.sample import bare_sample, make_targets
+from pet.data.registry import DATASET_TYPES, TRANSFORMS
+from pet.data.sample import bare_sample
 from pet.data.samplers import (
-    Key,
     Order,
     RepeatFactorOrder,
     ShuffledOrder,
@@ -36,7 +31,8 @@ from pet.data.samplers import (
     TrainBatchSampler,
     repeat_factors,
 )
-from pet.data.transforms import RandomHorizontalFlip, Resize, Transform
+from pet.data.transforms import Transform
+from pet.data.transforms.resize import build_resize
 from pet.structures import ImageList
 from pet.structures.class_names import UNUSED_CLASS
 from pet.utils import comm
@@ -60,8 +56,8 @@ def build_image_reader(cfg: CfgNode = cfg) -> ImageReader:
 def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
     """Return the data set ``names`` name; in training, several are joined to one.
 
-    Raises KeyError (unknown name), FileNotFoundError (missing files) or ValueError (no name,
-    several for testing, unusable annotations, classes that differ).
+    Raises KeyError (unknown name; in training also of a transform), FileNotFoundError (missing
+    files) or ValueError (no name, several for testing, unusable annotations, classes that differ).
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     key = "TRAIN.DATASETS" if is_train else "TEST.DATASETS"
@@ -69,11 +65,14 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
         raise ValueError(f"{key} is empty; name one or more data sets, such as shapes_train")
     if len(names) > 1 and not is_train:
         raise ValueError(f"data sets are tested one at a time; got {', '.join(names)}")
+    if is_train:
+        for transform in cfg.TRAIN.TRANSFORMS:
+            TRANSFORMS[transform]  # an unknown one is an error before the data is read
     parts = [_read_dataset(name, is_train, cfg) for name in names]
     return parts[0] if len(parts) == 1 else ConcatDataset(parts)
 
 
-def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
+def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> Dataset:
     files = find_dataset(name, cfg)
     keypoints = None
     if cfg.MODEL.KEYPOINT_ON:
@@ -89,11 +88,28 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> CocoDataset:
         max_images=files.max_images,
         class_labels=cfg.MODEL.CLASS_LABELS,
         keypoints=keypoints,
-        **_taken(make, reader=build_image_reader(cfg), cache=cache_folder(cfg)),
+        **_taken(
+            make,
+            reader=build_image_reader(cfg),
+            cache=cache_folder(cfg),
+            classes=files.classes,
+        ),
     )
-    if isinstance(dataset, CocoDataset) and type(dataset).read is CocoDataset.read:
+    _check_classes(dataset, files)
+    if isinstance(dataset, ChecksPictures):
         dataset.check_pictures()
     return dataset
+
+
+def _check_classes(dataset: Dataset, files: DatasetFiles) -> None:
+    """Raise ValueError where the type of a data set did not heed its ``CLASSES``."""
+    found = tuple(dataset.class_names)
+    if files.classes and found != files.classes:
+        raise ValueError(
+            f"DATASETS.{files.name}.CLASSES is {files.classes}, but the type {files.type!r} gives "
+            f"the classes {found}; it must take the option classes and keep to it, or CLASSES be "
+            "left out"
+        )
 
 
 def cache_folder(cfg: CfgNode = cfg) -> Path | None:
@@ -159,43 +175,6 @@ def _hint_at_class_labels(dataset: Dataset, cfg: CfgNode) -> str:
     return f"; if the labels of the model are {remedy}" if fits else ""
 
 
-class TrainItems(torch_data.Dataset[TrainItem]):
-    """A data set as a loader's worker sees it, in training."""
-
-    def __init__(self, dataset: Dataset, transforms: Sequence[Transform]) -> None:
-        self._dataset, self._transforms = dataset, tuple(transforms)
-
-    def __getitem__(self, key: Key) -> TrainItem:
-        """Return image ``key[0]``, transformed by chance of the seed ``key[1]``."""
-        index, seed = key
-        rng = np.random.default_rng(seed)
-        sample = self._dataset.read(index)
-        for transform in self._transforms:
-            sample = transform(sample, rng)
-        return sample.batch_image, make_targets(sample), sample.info
-
-
-class TestItems(torch_data.Dataset[TestItem]):
-    """A data set as a loader's worker sees it, in testing."""
-
-    __test__ = False  # not a test case, for all its name
-
-    def __init__(self, dataset: Dataset, transforms: Sequence[Transform]) -> None:
-        self._dataset, self._transforms = dataset, tuple(transforms)
-
-    def __getitem__(self, index: int) -> TestItem:
-        """Return image ``index``, transformed; black, with an error, where it cannot be read."""
-        rng = np.random.default_rng(0)
-        try:
-            sample = self._dataset.read(index)
-        except (OSError, ValueError) as error:
-            info = replace(self._dataset.info(index), error=str(error))
-            sample = replace(bare_sample(np.zeros((32, 32, 3), np.uint8)), info=info)
-        for transform in self._transforms:
-            sample = transform(sample, rng)
-        return sample.batch_image, sample.info
-
-
 def make_train_data_loader(
     datasets: Dataset, is_distributed: bool = False, start_iter: int = 0, cfg: CfgNode = cfg
 ) -> TrainLoader:
@@ -214,19 +193,15 @@ def make_train_data_loader(
     sampler = TrainBatchSampler(
         _make_order(datasets, cfg),
         _aspect_groups(datasets, cfg),
-        cfg.TRAIN.BATCH_SIZE // world_size,
-        cfg.SOLVER.MAX_ITER,
-        mix_seeds(cfg.SEED, _SAMPLE_STREAM),
-        start_iter,
-        rank,
-        world_size,
-    )
-    transforms = (
-        _make_resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE, cfg),
-        _make_flip(datasets, cfg),
+        batch_size=cfg.TRAIN.BATCH_SIZE // world_size,
+        max_iter=cfg.SOLVER.MAX_ITER,
+        seed=mix_seeds(cfg.SEED, _SAMPLE_STREAM),
+        start_iter=start_iter,
+        rank=rank,
+        world_size=world_size,
     )
     return _make_loader(
-        TrainItems(datasets, transforms),
+        TrainItems(datasets, [TRANSFORMS[name](cfg, datasets) for name in cfg.TRAIN.TRANSFORMS]),
         sampler,
         TrainCollate(cfg.INPUT.SIZE_DIVISIBILITY),
         cfg.TRAIN.LOADER_THREADS,
@@ -266,7 +241,7 @@ def make_test_batch(
     rng = np.random.default_rng(0)
     transforms = _test_transforms(cfg)
     if size is not None:
-        transforms = (_make_resize((size[0],), size[1], cfg),)
+        transforms = (build_resize((size[0],), size[1], cfg),)
     resized = []
     for image in images:
         sample = bare_sample(image)
@@ -280,21 +255,7 @@ def _test_transforms(cfg: CfgNode) -> tuple[Transform, ...]:
     test = cfg.TEST
     if test.BBOX_AUG.ENABLED or test.MASK_AUG.ENABLED or test.KPS_AUG.ENABLED:
         return ()  # each view of an image is resized on its own
-    return (_make_resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE, cfg),)
-
-
-def _make_resize(short_sides: Sequence[int], max_size: int, cfg: CfgNode) -> Resize:
-    return Resize(short_sides, max_size, cfg.INPUT.INTERPOLATION, cfg.INPUT.RESIZE_ROUNDING)
-
-
-def _make_flip(dataset: Dataset, cfg: CfgNode) -> RandomHorizontalFlip:
-    layout = dataset.keypoint_layout
-    if layout is None or not cfg.TRAIN.FLIP_PROB:
-        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB)
-    try:
-        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
-    except ValueError as error:
-        raise ValueError(f"{error}, or give TRAIN.FLIP_PROB 0") from None
+    return (build_resize((cfg.TEST.SCALE,), cfg.TEST.MAX_SIZE, cfg),)
 
 
 def _make_order(dataset: Dataset, cfg: CfgNode) -> Order:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
 from pet.data.datasets import draw_shapes
+from pet.data.registry import DATASET_TYPES
 
 #: Name -> folder of the images and annotation file, under the folder of COCO.
 _COCO = {
@@ -24,8 +25,8 @@ _SHAPES = {
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
 
-#: Field of a block -> what it must name, and what a message calls it.
-_WANTED = {"IMAGES": ("folder", "image folder"), "ANNOTATIONS": ("file", "annotation file")}
+#: Field of a block -> what its files are called in a message.
+_CALLED = {"IMAGES": "image", "ANNOTATIONS": "annotation"}
 #: What ``_lack`` says of a path where nothing is.
 _MISSING = "missing"
 #: Most files of a folder that a message names.
@@ -39,8 +40,9 @@ class DatasetFiles:
     name: str
     type: str  # file format of the annotations, as in DATASETS.<name>.TYPE
     images: Path  # folder
-    annotations: Path  # file
+    annotations: Path  # file, or folder where the type takes one
     max_images: int = 0  # only the first so many by image id; 0 for all
+    classes: tuple[str, ...] = ()  # names of the labels 1..K; () as the annotations say
 
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
@@ -51,9 +53,9 @@ def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     """Return where data set ``name`` lies; draws the shapes where they are asked for first.
 
-    A ``DATASETS`` block wins over a built-in name. Raises KeyError for an unknown name, ValueError
-    for an unfinished block, or where something else lies at a path, or it cannot be looked at, and
-    FileNotFoundError, naming every path tried, for missing files.
+    A ``DATASETS`` block wins over a built-in name. Raises KeyError for an unknown name or type,
+    ValueError for an unfinished block, or where something else lies at a path, or it cannot be
+    looked at, and FileNotFoundError, naming every path tried, for missing files.
     """
     data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
@@ -82,13 +84,20 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
 
 
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
-    images, annotations = [_find_path(name, key, block[key], data_dir) for key in _WANTED]
-    return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES)
+    wanted = {"IMAGES": "folder", "ANNOTATIONS": DATASET_TYPES.kind_of_annotations(block.TYPE)}
+    images, annotations = [
+        _find_path(name, field, block[field], kind, data_dir) for field, kind in wanted.items()
+    ]
+    classes = tuple(block.get("CLASSES", ()))  # a block that is made in Python may lack it
+    return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES, classes)
 
 
-def _find_path(name: str, field: str, given: str, data_dir: Path) -> Path:
-    """Return the first place at which what ``DATASETS.name.field`` is ``given`` as is there."""
-    key, (wanted, what) = f"DATASETS.{name}.{field}", _WANTED[field]
+def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -> Path:
+    """Return the first place at which what ``DATASETS.name.field`` is ``given`` as is there.
+
+    It must be ``wanted``: "file", "folder" or "file or folder".
+    """
+    key, what = f"DATASETS.{name}.{field}", f"{_CALLED[field]} {wanted}"
     if not given:
         raise ValueError(f"{key} is empty; give the path")
     path = Path(expand_home(given, key))
@@ -133,7 +142,7 @@ def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> Dat
 
 
 def _lack(path: Path, wanted: str) -> str:
-    """Return "" where ``path`` is a ``wanted``, "file" or "folder", or else what is wrong."""
+    """Return "" where ``path`` is ``wanted``, as ``_find_path`` has it, or else what is wrong."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -144,11 +153,14 @@ def _lack(path: Path, wanted: str) -> str:
         return f"cannot be there, as {file.absolute()} is a file"
     except (OSError, ValueError) as error:
         return f"cannot be looked at: {getattr(error, 'strerror', None) or error}"
-    if stat.S_ISDIR(mode):
-        return "" if wanted == "folder" else f"is a folder; {_name_a_file(path)}"
-    if not stat.S_ISREG(mode):
+    found = "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else ""
+    if not found:
         return "is neither a file nor a folder"
-    return "" if wanted == "file" else f"is a file; name the folder, such as {path.parent}"
+    if found in wanted.split(" or "):
+        return ""
+    if found == "folder":
+        return f"is a folder; {_name_a_file(path)}"
+    return f"is a file; name the folder, such as {path.parent}"
 
 
 def _name_a_file(folder: Path) -> str:

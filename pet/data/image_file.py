@@ -1,4 +1,4 @@
-"""Reading an image file, with an error wherever the picture is not whole."""
+"""Reading image files, with an error for truncated or damaged ones."""
 
 import errno
 import os
@@ -24,8 +24,8 @@ from pet.data.image_header import (
 from pet.utils.opencv import cv2
 
 _PNG_END = b"IEND"
-_MAX_BYTES = 2**31 - 1  # of a file, as OpenCV counts them
-_MAX_NAME = 500  # letters of a path that a message holds
+_MAX_BYTES = 2**31 - 1  # the largest file that OpenCV decodes
+_MAX_NAME = 500  # the longest path in a message, in characters
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _ODD_FILES = {
     stat.S_IFDIR: "a folder",
@@ -37,10 +37,10 @@ _ODD_FILES = {
 
 
 def read_header(source: bytes | str | Path) -> ImageHeader | None:
-    """Return what the content, or the path, of an image file says of it without being decoded.
+    """Return the header of an image file, given its content or its path, without decoding it.
 
-    None where that cannot be told, be it a rare kind of image or none. Of a path only the parts
-    needed are read. Raises FileNotFoundError, ValueError or OSError where it is no regular file.
+    None for rare image formats and files that are no images. From a path only the required parts
+    are read. Raises FileNotFoundError, ValueError or OSError if it is no readable regular file.
     """
     if isinstance(source, bytes):
         return parse_header(BytesIO(source))
@@ -49,20 +49,20 @@ def read_header(source: bytes | str | Path) -> ImageHeader | None:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Return the image in ``path`` upright, as an ``ImageReader`` of the default values does."""
+    """Return the image in ``path``, upright, read by an ``ImageReader`` with default values."""
     return ImageReader().read(path)
 
 
 def read_values(path: str | Path) -> np.ndarray:
-    """Return the image in ``path`` as stored: (H, W, 3) in BGR order, uint8 or, if it is, uint16.
+    """Return the image in ``path`` as stored, (H, W, 3) BGR, uint8 or uint16.
 
-    Raises what ``ImageReader.read`` raises.
+    Raises the errors of ``ImageReader.read``.
     """
     return _decode(_fetch(path), path, _FLAGS | cv2.IMREAD_ANYDEPTH)
 
 
 def shown_path(path: str | Path) -> str:
-    """Return ``path`` as one line of a message, whatever letters it has and however many."""
+    """Return ``path`` for a message: on one line, with escapes, and shortened if it is long."""
     text = str(path)
     text = text if text.isprintable() else repr(text)
     half = _MAX_NAME // 2
@@ -71,12 +71,12 @@ def shown_path(path: str | Path) -> str:
 
 @dataclass(frozen=True)
 class ImageReader:
-    """How image files become arrays.
+    """Settings for reading image files as arrays.
 
-    ``orientation`` says whether a picture is turned as its EXIF says: "upright" always, "stored"
-    never, and "auto" unless an annotation file declares a size that only the stored pixels have.
-    Pictures of more than ``max_pixels`` are refused. A file with 16 bits a channel is taken to use
-    ``bit_depth`` (8..16) of them, and what is brighter becomes 255.
+    ``orientation`` decides when the EXIF orientation is applied: "upright" always, "stored" never,
+    "auto" unless an annotation file declares a size that only the stored pixels have. Images with
+    more than ``max_pixels`` are refused. A file with 16 bits per channel is assumed to use
+    ``bit_depth`` (8..16) of them; brighter values become 255.
     """
 
     orientation: str = "auto"
@@ -86,10 +86,10 @@ class ImageReader:
     def read(self, path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
         """Return the image in ``path`` as (height, width, 3) uint8 BGR.
 
-        ``size`` is the height and width that an annotation file declares. Raises FileNotFoundError
-        where there is no file, and ValueError where it is no regular file, no image, ends too
-        early, is too large or of another size; OpenCV 4 alone would fill a missing part with grey.
-        Raises OSError where the disk, or a permission, does not let it be read.
+        ``size`` is the height and width that an annotation file declares. Raises FileNotFoundError,
+        ValueError if the file is no regular file, no image, truncated, too large or of another
+        size, and OSError if it cannot be read. Without the check for truncation OpenCV 4 would fill
+        the missing part with grey.
         """
         data = _fetch(path)
         header = read_header(data)
@@ -102,9 +102,9 @@ class ImageReader:
         return _turned(image, turn)
 
     def plan(self, path: str | Path, header: ImageHeader, size: tuple[int, int] | None) -> int:
-        """Return the orientation that is to be applied to the image in ``path``, 1 for none.
+        """Return the orientation to apply to the image in ``path``, 1 for none.
 
-        Raises ValueError where it has too many pixels or does not have ``size`` (height, width).
+        Raises ValueError if it has too many pixels or not the ``size`` (height, width).
         """
         if header.width * header.height > self.max_pixels:
             raise ValueError(
@@ -122,14 +122,14 @@ class ImageReader:
         raise ValueError(self._misfit(path, header, declared))
 
     def _choices(self, header: ImageHeader) -> tuple[tuple[int, tuple[int, int]], ...]:
-        """Return the orientations that may be applied, the preferred one first, and the sizes."""
+        """Return (orientation, resulting size) for the allowed orientations, preferred first."""
         upright, stored = (header.orientation, header.upright_size), (1, header.stored_size)
         return {"auto": (upright, stored), "upright": (upright,), "stored": (stored,)}[
             self.orientation
         ]
 
     def _misfit(self, path: str | Path, header: ImageHeader, size: tuple[int, int]) -> str:
-        """Return what to say where no choice has ``size``."""
+        """Return the error message if no allowed orientation gives ``size``."""
         found = self._choices(header)[0][1]
         text = (
             f"the image file {shown_path(path)} is {_sides(found)}, but the annotation file says "
@@ -148,7 +148,7 @@ class ImageReader:
         return f"{text}correct the one or give the other that belongs to it"
 
     def _decode(self, data: bytes, path: str | Path, header: ImageHeader | None) -> np.ndarray:
-        """Return the image in ``data`` as stored, with 8 of the bits that it uses."""
+        """Return the image in ``data`` as stored, reduced to the upper 8 of its used bits."""
         if self.bit_depth < 16 and (header is None or header.bits > 8):
             values = _decode(data, path, _FLAGS | cv2.IMREAD_ANYDEPTH)
             if values.dtype == np.uint16:
@@ -157,7 +157,7 @@ class ImageReader:
 
 
 def _fetch(path: str | Path) -> bytes:
-    """Return the content of an image file that is whole, as far as its marks tell."""
+    """Return the content of an image file; ValueError if it is empty, too large or truncated."""
     with _open(path) as file:
         length = os.fstat(file.fileno()).st_size
         if length > _MAX_BYTES:
@@ -177,9 +177,9 @@ def _fetch(path: str | Path) -> bytes:
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a regular file, and no other: to read a pipe or a device might never end.
+    """Open a regular file; reading a pipe or a device might never end.
 
-    An error on the way, or while it is read, becomes one that names the file.
+    Errors, also while the file is read in the block, become errors that name the file.
     """
     if "\0" in os.fspath(path):
         raise ValueError(
@@ -222,7 +222,7 @@ def _decode(data: bytes, path: str | Path, flags: int) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Return ``image`` turned as an EXIF orientation says. Source: EXIF 2.32, table 6."""
+    """Return ``image`` turned by an EXIF orientation. Source: EXIF 2.32, table 6."""
     if orientation >= 5:
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -237,27 +237,27 @@ def _sides(size: tuple[int, int]) -> str:
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks the mark of its end; False for other formats."""
+    """Whether a JPEG or PNG has no end marker; False for other formats."""
     if data.startswith(PNG_START):
         return _is_truncated_png(data)
     if not data.startswith(JPEG_START):
         return False
-    # Segments before the scan are stepped over: a thumbnail inside one has an end mark of its own.
+    # Segments before the scan are skipped: a thumbnail in one has an end marker, too.
     place = len(JPEG_START)
     for _ in range(MAX_STEPS):
         if data[place : place + 1] != b"\xff" or data[place + 1 : place + 2] == b"\xda":
             break
         if data[place + 1 : place + 2] == b"\xff":
-            place += 1  # any number of these bytes may stand before a mark
+            place += 1  # a marker may have any number of these fill bytes before it
         else:
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data.rfind(JPEG_END, place) < 0  # from the end, where it is
+    return data.rfind(JPEG_END, place) < 0  # searched from the end, where it usually is
 
 
 def _is_truncated_png(data: bytes) -> bool:
-    """Whether the lengths of the chunks do not lead to the last one, as a wrong length does not.
+    """Whether following the chunk lengths does not lead to the end chunk.
 
-    OpenCV would take as much memory as the length of a chunk says, whatever there is of it.
+    OpenCV would allocate the declared length of a chunk, even if the file is shorter.
     """
     place = len(PNG_START)
     while kind := data[place + 4 : place + 8]:

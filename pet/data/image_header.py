@@ -1,37 +1,38 @@
-"""What the beginning of an image file says: its size, how it is to be turned, and its bits.
+"""Parsing the header of an image file: size, EXIF orientation and bit depth.
 
-OpenCV tells none of it without decoding the whole picture, and Pillow warns of what is damaged,
-which only a setting of the whole process would silence.
+OpenCV must decode the whole picture for these. Pillow warns about damaged files, which only a
+process-wide setting would silence.
 """
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from io import BytesIO
 from typing import BinaryIO
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START, _JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _EXIF_START = b"Exif\0\0"
-_JPEG2000_START = b"\xff\x4f\xff\x51"  # of the code stream, which may lie in a file of boxes
+_JPEG2000_START = b"\xff\x4f\xff\x51"  # of the code stream, which may be inside boxes
 
-# Tags of TIFF 6.0, section 8, which EXIF takes over, and the struct letters of its types.
+# Tags of TIFF 6.0, section 8, also used by EXIF, and the struct letters of its types.
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 0x100, 0x101, 0x102, 0x112
 _TYPES = {1: "B", 3: "H", 4: "I"}
-_MAX_TAGS = 4096  # a damaged file may speak of 2 ** 64
-MAX_STEPS = 2**16  # from part to part of a file, which a damaged one may have millions of
+_MAX_TAGS = 4096  # a damaged file may declare 2 ** 64
+MAX_STEPS = 2**16  # segments that are visited; a damaged file may have millions
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Width and height are in pixels as stored.
+    """Size, orientation and bit depth of an image file.
 
-    ``orientation`` is that of EXIF, 1..8: how the stored picture is to be turned; 1 is not at all.
-    ``bits`` are those of a channel.
+    Width and height are in pixels as stored. ``orientation`` is that of EXIF, 1..8; 1 means that
+    the stored picture is upright. ``bits`` are per channel.
     """
 
     width: int
     height: int
+    _: KW_ONLY
     orientation: int = 1
     bits: int = 8
 
@@ -42,15 +43,15 @@ class ImageHeader:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Height and width of the picture once it is turned."""
+        """Height and width of the picture turned upright."""
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
 
 def parse_header(file: BinaryIO) -> ImageHeader | None:
-    """Return what the image in ``file`` says of itself, or None where that cannot be told.
+    """Return the header of the image in ``file``, or None for unknown or damaged headers.
 
-    Read are JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000 and Sun raster; the orientation, of the
-    first four. A damaged EXIF is taken for none.
+    Supports JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000 and Sun raster; the first four may have an
+    orientation. Damaged EXIF data are ignored.
     """
     start = file.read(12)
     for magic, parse in _PARSERS.items():
@@ -64,9 +65,9 @@ def parse_header(file: BinaryIO) -> ImageHeader | None:
 
 
 def without_orientation(data: bytes) -> bytes:
-    """Return a TIFF file that says it is upright, whatever ``data`` says; others as they are.
+    """Return the TIFF file ``data`` with orientation 1; other files are returned unchanged.
 
-    OpenCV turns a TIFF by itself, even where it is told not to.
+    OpenCV applies the orientation of a TIFF even with IMREAD_IGNORE_ORIENTATION.
     """
     if not data.startswith((b"II", b"MM")):
         return data
@@ -79,11 +80,11 @@ def without_orientation(data: bytes) -> bytes:
     return data[: tag.place] + tag.upright + data[tag.place + len(tag.upright) :]
 
 
-# Kinds of file -----------------------------------------------------------------------------------
+# File formats ------------------------------------------------------------------------------------
 
 
 def _parse_jpeg(file: BinaryIO) -> ImageHeader:
-    """Source: ITU-T T.81, annex B."""
+    """Parse a JPEG. Source: ITU-T T.81, annex B."""
     frame, orientation = None, 1
     for mark, place, length in _jpeg_segments(file):
         if mark == 0xE1 and orientation == 1 and _at(file, place, 6) == _EXIF_START:
@@ -93,19 +94,19 @@ def _parse_jpeg(file: BinaryIO) -> ImageHeader:
     if frame is None:
         raise ValueError("a JPEG without a frame")
     bits, height, width = frame
-    return ImageHeader(width, height, orientation, bits)
+    return ImageHeader(width, height, orientation=orientation, bits=bits)
 
 
 def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
-    """Yield the mark, place and length of each segment before the scan."""
+    """Yield marker, offset and length of each segment before the scan."""
     place = len(JPEG_START)
     for _ in range(MAX_STEPS):
         start = _at(file, place, 4)
         if len(start) < 4 or start[:2] in (_JPEG_SCAN, JPEG_END):
             return
-        if start[0] != 0xFF or start[1] in (0x00, 0xFF):  # fill bytes, or none of a segment
+        if start[0] != 0xFF or start[1] in (0x00, 0xFF):  # fill bytes, or not a marker
             place += 1
-        elif start[1] == 0x01 or 0xD0 <= start[1] <= 0xD8:  # a mark that stands alone
+        elif start[1] == 0x01 or 0xD0 <= start[1] <= 0xD8:  # a marker without a segment
             place += 2
         else:
             length = int.from_bytes(start[2:], "big")
@@ -114,18 +115,19 @@ def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
 
 
 def _parse_png(file: BinaryIO) -> ImageHeader:
-    """Source: PNG (Third Edition), W3C; eXIf may stand before the pixels or behind them."""
+    """Parse a PNG; eXIf may come before or after the pixels. Source: PNG (Third Edition), W3C."""
     width, height, bits, colour = struct.unpack(">IIBB", _at(file, 16, 10))
     orientation = 1
     for kind, place, length in _png_chunks(file):
         if kind == b"eXIf":
             orientation = _exif_orientation(_at(file, place, length))
             break
-    return ImageHeader(width, height, orientation, 8 if colour == 3 else bits)  # 3: a palette
+    bits = 8 if colour == 3 else bits  # 3: a palette
+    return ImageHeader(width, height, orientation=orientation, bits=bits)
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, place and length of each chunk behind the first."""
+    """Yield kind, offset and length of each chunk after the first."""
     place = 33
     for _ in range(MAX_STEPS):
         start = _at(file, place, 8)
@@ -141,11 +143,13 @@ def _parse_tiff(file: BinaryIO) -> ImageHeader:
     if _WIDTH not in tags or _HEIGHT not in tags:
         raise ValueError("a TIFF without a size")
     bits = tags[_BITS].value if _BITS in tags else 1
-    return ImageHeader(tags[_WIDTH].value, tags[_HEIGHT].value, _orientation_of(tags), bits)
+    return ImageHeader(
+        tags[_WIDTH].value, tags[_HEIGHT].value, orientation=_orientation_of(tags), bits=bits
+    )
 
 
 def _parse_webp(file: BinaryIO) -> ImageHeader:
-    """Source: RFC 9649."""
+    """Parse a WebP. Source: RFC 9649."""
     if _at(file, 8, 4) != b"WEBP":
         raise ValueError("a RIFF file without a picture")
     size, orientation = None, 1
@@ -157,11 +161,11 @@ def _parse_webp(file: BinaryIO) -> ImageHeader:
             size = _webp_size(kind, _at(file, place, 10))
     if size is None:
         raise ValueError("a WebP without a picture")
-    return ImageHeader(*size, orientation)
+    return ImageHeader(*size, orientation=orientation)
 
 
 def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, place and length of each chunk."""
+    """Yield kind, offset and length of each chunk."""
     place = 12
     for _ in range(MAX_STEPS):
         start = _at(file, place, 8)
@@ -173,7 +177,7 @@ def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _webp_size(kind: bytes, content: bytes) -> tuple[int, int]:
-    """Return width and height from the beginning of the chunk of a kind."""
+    """Return width and height from the first bytes, ``content``, of a chunk."""
     if kind == b"VP8X":
         packed = int.from_bytes(struct.unpack("<4x6s", content)[0], "little")
         return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
@@ -188,7 +192,7 @@ def _parse_bmp(file: BinaryIO) -> ImageHeader:
     if _at(file, 14, 4) == b"\x0c\0\0\0":  # the old header of OS/2
         return ImageHeader(*struct.unpack("<HH", _at(file, 18, 4)))
     width, height = struct.unpack("<ii", _at(file, 18, 8))
-    return ImageHeader(width, abs(height))  # below 0: from the top down
+    return ImageHeader(width, abs(height))  # negative: stored from top to bottom
 
 
 def _parse_gif(file: BinaryIO) -> ImageHeader:
@@ -196,7 +200,7 @@ def _parse_gif(file: BinaryIO) -> ImageHeader:
 
 
 def _parse_jpeg2000(file: BinaryIO) -> ImageHeader:
-    """Source: ITU-T T.800, annex A.5.1; the code stream stands behind a few boxes."""
+    """Parse a JPEG 2000; a few boxes precede the code stream. Source: ITU-T T.800, annex A.5.1."""
     data = _at(file, 0, 2**16)
     place = data.find(_JPEG2000_START)
     right, bottom, left, top = struct.unpack(">IIII", data[place + 8 : place + 24])
@@ -230,12 +234,12 @@ _PARSERS: dict[bytes, Callable[[BinaryIO], ImageHeader]] = {
 @dataclass(frozen=True)
 class _Tag:
     value: int
-    place: int  # where the value stands in the file
-    upright: bytes  # what would stand there for the value 1
+    place: int  # offset of the value in the file
+    upright: bytes  # the bytes of the value 1
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Return the orientation that an EXIF block, which is a TIFF file, gives; 1 where none."""
+    """Return the orientation in an EXIF block, which has the TIFF format; 1 if there is none."""
     try:
         return _orientation_of(_tiff_tags(BytesIO(exif)))
     except (struct.error, ValueError):
@@ -248,7 +252,7 @@ def _orientation_of(tags: dict[int, _Tag]) -> int:
 
 
 def _tiff_tags(file: BinaryIO) -> dict[int, _Tag]:
-    """Return the first value of those tags of the first directory that are used here."""
+    """Return the first value of each tag in the first directory that is needed here."""
     start = _at(file, 0, 16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
     version = struct.unpack(order + "H", start[2:4])[0]
@@ -269,7 +273,7 @@ def _tiff_tags(file: BinaryIO) -> dict[int, _Tag]:
             continue
         (values,) = struct.unpack_from(order + offset_format, entries, n + 4)
         letter, value_place = order + _TYPES[kind], place + n + 4 + room
-        if values * struct.calcsize(letter) > room:  # too many to stand here
+        if values * struct.calcsize(letter) > room:  # too long for the entry itself
             (value_place,) = struct.unpack_from(order + offset_format, entries, n + 4 + room)
         content = _at(file, value_place, struct.calcsize(letter))
         tags[tag] = _Tag(struct.unpack(letter, content)[0], value_place, struct.pack(letter, 1))
@@ -277,9 +281,9 @@ def _tiff_tags(file: BinaryIO) -> dict[int, _Tag]:
 
 
 def _at(file: BinaryIO, place: int, size: int) -> bytes:
-    """Return up to ``size`` bytes from ``place`` on."""
+    """Return up to ``size`` bytes from offset ``place`` on."""
     try:
         file.seek(place)
-    except (OSError, OverflowError):  # farther than any file goes
+    except (OSError, OverflowError):  # larger than any file
         raise ValueError(f"no place {place} in a file") from None
     return file.read(max(size, 0))

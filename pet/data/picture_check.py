@@ -1,4 +1,4 @@
-"""What is found out about the pictures of a data set before the long work begins."""
+"""Checking the image files of a data set before training or testing starts."""
 
 import os
 from collections import defaultdict
@@ -11,26 +11,26 @@ import numpy as np
 
 from pet.data.image_file import ImageHeader, ImageReader, read_header, read_values, shown_path
 
-# A folder of which fewer names are looked for is not listed, as it may hold millions of others.
+# A folder is listed only if this many files are expected in it, as it may hold millions of others.
 _MIN_LISTED = 32
 _THREADS = 8
-_MOST_DEEP = 8  # pictures of 16 bits a channel that are decoded
-_MOST_NAMED = 5  # pictures that a line names
-_DARK = 2**12  # values of 12 bits end below it
+_MOST_DEEP = 8  # pictures with 16 bits per channel that are decoded
+_MOST_NAMED = 5  # pictures named in a line
+_DARK = 2**12  # 12-bit values are below this
 
 Sizes = Sequence[tuple[int, int]] | np.ndarray
 
 
 @dataclass(frozen=True)
 class PictureReport:
-    """What ``look_at`` found; pictures are given as indices into the data set.
+    """The result of ``inspect_headers``; pictures are given by their indices in the data set.
 
-    Of those with an EXIF orientation, ``turned`` have the declared size only upright and
-    ``as_stored`` have it only as stored; both are so read. Of the ``unknown`` the sizes do not
-    tell: they are mirrored, upside down or square. The three stay empty where INPUT.ORIENTATION is
-    not "auto". ``wrong_size`` have another size than declared, and come with the width and height
-    that they would be read with. ``dark`` have 16 bits a channel and use no more than 12 of them.
-    ``unreadable`` come with the reason.
+    Pictures with an EXIF orientation are ``turned`` if only the upright picture has the declared
+    size, ``as_stored`` if only the stored one has it, and ``unknown`` if the size does not decide
+    (mirrored, upside down or square). These three are empty unless INPUT.ORIENTATION is "auto".
+    ``wrong_size`` lists pictures with another size than declared, with their stored width and
+    height; ``dark`` pictures have 16 bits per channel and use at most 12; ``unreadable`` pictures
+    have the reason.
     """
 
     looked: int
@@ -46,10 +46,10 @@ class PictureReport:
 
 
 def resolve_names(folder: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Return ``names``, files taken from ``folder`` on, as they exist, and the indices of others.
+    """Return ``names``, relative to ``folder``, as they exist, and the indices of missing files.
 
-    Where there is no a\\b.jpg, but a/b.jpg is there, its name is that. Folders are listed once,
-    as to ask for each of many files is slow on a disk far away.
+    If a\\b.jpg does not exist but a/b.jpg does, the latter is returned. Folders are listed once, as
+    checking many single files is slow on a network disk.
     """
     missing = _find_missing(folder, list(enumerate(names)))
     slashed = [(n, names[n].replace("\\", "/")) for n in missing if "\\" in names[n]]
@@ -62,7 +62,7 @@ def resolve_names(folder: Path, names: Sequence[str]) -> tuple[list[str], list[i
 
 
 def _find_missing(folder: Path, names: Iterable[tuple[int, str]]) -> list[int]:
-    """Return the numbers, in order, of the names that are no file."""
+    """Return the numbers, in order, of the names that are no files."""
     by_folder: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, name in names:
         parent, slash, base = name.rpartition("/")
@@ -71,8 +71,8 @@ def _find_missing(folder: Path, names: Iterable[tuple[int, str]]) -> list[int]:
     for parent, wanted in by_folder.items():
         path = os.path.join(folder, parent)
         listed = _list_files(path) if len(wanted) >= _MIN_LISTED else ()
-        # A listing does not show a file that has another name there, as where upper and lower
-        # case are one, nor what a link leads to.
+        # A listing does not resolve links, and shows another spelling on file systems that ignore
+        # case.
         missing += [
             number
             for number, base in wanted
@@ -82,7 +82,7 @@ def _find_missing(folder: Path, names: Iterable[tuple[int, str]]) -> list[int]:
 
 
 def _list_files(folder: str) -> Collection[str]:
-    """Return the names of the regular files in ``folder``, links left out."""
+    """Return the names of the regular files in ``folder``, without links."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
@@ -93,14 +93,14 @@ def _list_files(folder: str) -> Collection[str]:
 # Pictures ----------------------------------------------------------------------------------------
 
 
-def look_at(
+def inspect_headers(
     paths: Sequence[str | Path], sizes: Sizes, reader: ImageReader, most: int = 500
 ) -> PictureReport:
-    """Return what the headers of up to ``most`` pictures say, which are evenly spaced.
+    """Check the headers of up to ``most`` pictures, evenly spaced over the data set.
 
-    ``sizes`` are the heights and widths that the annotation file declares, one a path. Up to 8
-    pictures with 16 bits a channel are decoded, unless ``reader`` has another depth; so is what
-    has no header that can be read.
+    ``sizes`` are height and width of each path in the annotation file. Up to 8 pictures with 16
+    bits per channel are decoded if ``reader.bit_depth`` is 16, and all pictures without a readable
+    header.
     """
     indices = _spread(range(len(paths)), most)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -126,11 +126,11 @@ def look_at(
 
 
 def looks_dark(path: str | Path, image: np.ndarray) -> bool:
-    """Whether ``image``, as read from ``path`` at bit depth 16, has 16 bits and uses 12 or fewer.
+    """Whether the file of ``image``, read at bit depth 16, has 16 bits and uses at most 12.
 
-    A picture that is black all over tells nothing.
+    False for a picture that is completely black.
     """
-    if image.max() > _DARK // 256:  # some decoders round up to it
+    if image.max() > _DARK // 256:  # not >=, as some decoders round up to it
         return False
     header = read_header(path)
     return header is not None and header.bits == 16 and _uses_few_bits(path)
@@ -142,7 +142,7 @@ def describe(
     image_ids: Sequence[int],
     reader: ImageReader,
 ) -> list[str]:
-    """Return a line for each thing found, with the key that would change it."""
+    """Return a line for each kind of finding, with the config key that changes the behaviour."""
 
     def line(found: Sequence[int], text: str, notes: Sequence[str] = ()) -> list[str]:
         if not found:
@@ -193,13 +193,13 @@ def describe(
 
 
 def _spread(items: Sequence[int], most: int) -> list[int]:
-    """Return ``most`` of ``items``, or all where they are fewer, evenly spaced."""
+    """Return up to ``most`` of ``items``, evenly spaced."""
     count = min(most, len(items))
     return [items[int(n)] for n in np.linspace(0, len(items) - 1, count).round()]
 
 
 def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
-    """Return the header of a picture, or why it cannot be read."""
+    """Return the header of a picture, or the reason why it cannot be read."""
     try:
         header = read_header(path)
         if header is None:
@@ -212,10 +212,7 @@ def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
 
 
 def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
-    """Return the field of the report that a picture belongs in, or "" where nothing is to be said.
-
-    ``size`` is the declared height and width.
-    """
+    """Return the field of the report for a picture of declared ``size`` (height, width), or ""."""
     upright, stored = header.upright_size == size, header.stored_size == size
     if not {"auto": upright or stored, "upright": upright, "stored": stored}[reader.orientation]:
         return "wrong_size"
@@ -227,7 +224,7 @@ def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> st
 
 
 def _is_dark(path: str | Path) -> bool | str:
-    """Return whether a picture of 16 bits uses few of them, or why it cannot be read."""
+    """Return whether a picture uses few of its 16 bits, or the reason why it cannot be read."""
     try:
         return _uses_few_bits(path)
     except (OSError, ValueError) as error:

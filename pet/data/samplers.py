@@ -81,6 +81,7 @@ class TrainBatchSampler:
         self,
         order: Order,
         groups: np.ndarray,
+        *,
         batch_size: int,
         max_iter: int,
         seed: int,

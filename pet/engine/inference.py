@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pet.annotations import Annotations, read_annotations
+from pet.annotations import Annotations
 from pet.config import CfgNode, cfg
 from pet.data.build import (
     build_dataset,
@@ -19,12 +19,12 @@ from pet.data.build import (
     resolve_num_classes,
     resolve_num_keypoints,
 )
-from pet.data.datasets import CocoDataset, Dataset
+from pet.data.dataset import Dataset, ground_truth_of
 from pet.engine.augmentation import with_augmentation
 from pet.engine.class_match import ClassMatch, match_classes
 from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
-from pet.evaluation.coco import evaluate_coco, write_metrics
+from pet.evaluation.coco import evaluate_coco, scored_classes, write_metrics
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import (
@@ -171,10 +171,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
     match = match_classes(trained, name, data.class_names, data.category_ids)
     if match.note:
         _logger.log(logging.WARNING if match.is_partial else logging.INFO, "%s", match.note)
-    if isinstance(data, CocoDataset):
-        truth = data.annotations
-    else:
-        truth = read_annotations(data.annotation_file, cache_folder(cfg))
+    truth = ground_truth_of(data, cache_folder(cfg))
     places = truth.places(data.image_ids)
     lacking = [n for n, place in zip(data.image_ids, places, strict=True) if place < 0]
     if lacking:
@@ -182,6 +179,8 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
             f"{truth.file} lacks {len(lacking)} of the images of data set {name!r}, which it is to "
             f"score; the first ids are {lacking[:5]}"
         )
+    if truth.has_annotations and not cfg.MODEL.RPN_ONLY:
+        scored_classes(truth, data.class_names, data.category_ids)
     _warn_of_crowded_images(truth, data, cfg)
     return _TestSet(name, data, match, bool(trained), truth)
 

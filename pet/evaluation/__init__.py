@@ -1,1 +1,1 @@
-"""Scores, and the result files they are computed from."""
+"""Evaluation metrics, and the result files they are computed from."""

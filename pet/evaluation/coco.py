@@ -24,16 +24,16 @@ from pet.utils.files import atomic_path
 
 _logger = logging.getLogger(__name__)
 
-# What pycocotools calls it, what people do.
+# pycocotools' name -> the name in messages.
 IOU_TYPES = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 
 
 @dataclass(frozen=True)
 class CocoMetrics:
-    """COCO's twelve figures, in 0..1; -1 where there is no ground truth to score on.
+    """COCO's twelve figures, in 0..1; -1 if there is no ground truth for a figure.
 
-    AP is the mean over the IoU thresholds 0.50, 0.55 ... 0.95 and the classes, at most 100
-    detections an image; s, m and l are objects below 32², up to 96² and above, in pixels.
+    AP is the mean over the IoU thresholds 0.50, 0.55 ... 0.95 and the classes, with at most 100
+    detections per image; s, m and l are objects of area below 32², up to 96² and above, in pixels.
     """
 
     AP: float
@@ -52,7 +52,7 @@ class CocoMetrics:
     summary: str  # the twelve figures as COCO prints them
 
 
-_MOST_DETECTIONS = 100  # of a class in an image, as COCO counts
+_MOST_DETECTIONS = 100  # COCO's limit of detections per class and image
 
 # In the order of COCOeval.stats.
 FIGURES = tuple(field.name for field in fields(CocoMetrics))[:12]
@@ -69,25 +69,19 @@ def evaluate_coco(
     category_ids: Sequence[int],
     keypoint_sigmas: Sequence[float] = (),
 ) -> dict[str, Metrics]:
-    """Score result files on the images ``image_ids`` by ``truth``, and log the figures.
+    """Evaluate result files on the images ``image_ids`` against ``truth``, and log the figures.
 
-    ``truth`` is an annotation file in COCO's format, or what ``read_annotations`` returned of it.
-    ``result_files`` maps "bbox", "segm" and "keypoints" to files in COCO's result format; class
-    ``class_names[i]`` is category ``category_ids[i]``; ``keypoint_sigmas`` as ``KRCNN.SIGMAS``.
-    A class that is named ``UNUSED_CLASS`` and that the annotation file lacks is no class: it has no
-    row and counts in no mean, and detections of it are passed over. Raises FileNotFoundError where
-    a file is missing, and ValueError where one is malformed or speaks of images or categories that
-    are not among those to evaluate.
+    ``truth`` is an annotation file in COCO's format, or the ``Annotations`` read from it.
+    ``result_files`` maps "bbox", "segm" and "keypoints" to files in COCO's result format. Class
+    ``class_names[i]`` is category ``category_ids[i]``; ``keypoint_sigmas`` as in ``KRCNN.SIGMAS``.
+    A class named ``UNUSED_CLASS`` that the annotation file does not have is ignored: it is not in
+    the table or the means, and its detections do not count. Raises FileNotFoundError for a missing
+    file, and ValueError for a malformed file or one with other images or categories.
     """
     table = annotations_of(truth, tuple(result_files))
     if not image_ids:
         raise ValueError(f"there are no images to evaluate in {table.file}")
-    known = {category["id"] for category in table.categories}
-    pairs = zip(class_names, category_ids, strict=True)
-    classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
-    foreign = sorted({c for _, c in classes} - known)
-    if foreign:
-        raise ValueError(f"{table.file} has no categories {foreign}; it has {sorted(known)}")
+    classes = scored_classes(table, class_names, category_ids)
     warn_of_many_objects(table, image_ids)
     metrics = {}
     for iou_type, path in result_files.items():
@@ -98,8 +92,24 @@ def evaluate_coco(
     return metrics
 
 
+def scored_classes(
+    table: Annotations, class_names: Sequence[str], category_ids: Sequence[int]
+) -> list[tuple[str, int]]:
+    """Return name and category id of each class that is scored: all but those that are no class.
+
+    Raises ValueError where ``table`` lacks a category.
+    """
+    known = {category["id"] for category in table.categories}
+    pairs = zip(class_names, category_ids, strict=True)
+    classes = [(name, c) for name, c in pairs if c in known or name != UNUSED_CLASS]
+    foreign = sorted({c for _, c in classes} - known)
+    if foreign:
+        raise ValueError(f"{table.file} has no categories {foreign}; it has {sorted(known)}")
+    return classes
+
+
 def warn_of_many_objects(table: Annotations, image_ids: Sequence[int]) -> None:
-    """Warn where an image has more objects of a class than COCO's figures count detections of."""
+    """Warn of images with more objects of a class than the detections that COCO counts (100)."""
     places = table.places(image_ids)
     chosen = np.isin(table.image_of, places) & (table.box_flaws == 0) & ~table.crowds
     pairs = np.stack((table.image_of[chosen], table.category_ids[chosen]), axis=1)
@@ -120,9 +130,9 @@ def warn_of_many_objects(table: Annotations, image_ids: Sequence[int]) -> None:
 
 
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
-    """Write the figures of each kind as JSON: dataclasses with a ``summary``, which is left out.
+    """Write ``metrics``, dataclasses by kind, as JSON without their ``summary``.
 
-    A class with no ground truth is null.
+    The AP of a class without ground truth is null.
     """
     content = {kind: asdict(figures) for kind, figures in metrics.items()}
     for figures in content.values():
@@ -133,7 +143,7 @@ def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
 
 
 def format_metrics(iou_type: str, metrics: Metrics) -> str:
-    """Return COCO's twelve lines, or ten for keypoints, and the table of classes."""
+    """Return COCO's twelve lines (ten for keypoints), followed by the AP of each class."""
     name = IOU_TYPES[iou_type]
     return (
         f"COCO {name} scores ({iou_type}):\n{metrics.summary}\n"
@@ -142,7 +152,7 @@ def format_metrics(iou_type: str, metrics: Metrics) -> str:
 
 
 def format_per_class(per_class: Mapping[str, float | None], width: int = 100) -> str:
-    """Return "class  AP" in aligned columns, as many as fit ``width``, read downwards."""
+    """Return "class  AP" pairs in as many aligned columns as fit ``width``, column by column."""
     if not per_class:
         return "  (no classes)"
     longest = max(map(_display_width, per_class))
@@ -161,7 +171,7 @@ def _format_score(score: float | None) -> str:
 
 
 def _display_width(text: str) -> int:
-    """Return the columns that a terminal gives ``text``: two for a wide character, as Chinese."""
+    """Return the width of ``text`` on a terminal; wide characters, as in Chinese, count twice."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -172,7 +182,7 @@ def _evaluate(
     classes: Sequence[tuple[str, int]],
     sigmas: Sequence[float] = (),
 ) -> Metrics:
-    """Run pycocotools on ``classes`` (name, category id), and keep what it prints."""
+    """Run pycocotools on ``classes`` (name, category id) and capture its printed summary."""
     if not truth.anns:
         _logger.warning("the images have no annotations, so every %s figure is -1", iou_type)
     elif not records:
@@ -203,7 +213,7 @@ def _evaluate(
 
 
 def _sigmas_of(truth: COCO, records: list[Record], sigmas: Sequence[float]) -> np.ndarray:
-    """Return the sigma of each point of the annotations and the results, which must agree."""
+    """Return ``sigmas``, checked against the number of keypoints of annotations and results."""
     objects = [*truth.anns.values(), *records]
     counts = sorted({len(each["keypoints"]) / 3 for each in objects})
     if len(counts) > 1:
@@ -219,7 +229,7 @@ def _sigmas_of(truth: COCO, records: list[Record], sigmas: Sequence[float]) -> n
 def _per_class(
     precision: np.ndarray, classes: Sequence[tuple[str, int]]
 ) -> dict[str, float | None]:
-    """Return the AP of each class from (IoU, recall, class, area, detections) precisions."""
+    """Return the AP of each class from ``precision`` (IoU, recall, class, area, detections)."""
     scores: dict[str, float | None] = {}
     order = sorted(category for _, category in classes)
     for name, category in classes:

@@ -1,4 +1,4 @@
-"""Ground truth as pycocotools wants it, from annotations that are read and checked."""
+"""Ground truth in the form of pycocotools, from annotations that were read and checked."""
 
 import contextlib
 import io
@@ -26,9 +26,9 @@ Annotation = dict[str, Any]  # one entry of COCO's "annotations"
 
 
 def annotations_of(truth: str | Path | Annotations, iou_types: Sequence[str]) -> Annotations:
-    """Return ``truth``, read where it is the path of a file; what is odd in that is logged.
+    """Return ``truth``; the path of a file is read, and its flawed annotations are logged.
 
-    Raises FileNotFoundError and ValueError as ``read_annotations``, and ValueError where the file
+    Raises FileNotFoundError and ValueError as ``read_annotations`` does, and ValueError if the file
     has no list of annotations.
     """
     if isinstance(truth, Annotations):
@@ -51,13 +51,13 @@ def annotations_of(truth: str | Path | Annotations, iou_types: Sequence[str]) ->
 
 
 def ground_truth(table: Annotations, iou_type: str, image_ids: Sequence[int]) -> COCO:
-    """Return the annotations of ``image_ids``, completed for an evaluation by ``iou_type``.
+    """Return the annotations of ``image_ids`` for an evaluation by ``iou_type``.
 
-    Those whose box, or for "segm" whose mask, cannot be used are left out, as in training. An area
-    that is missing or cannot be meant comes from the mask, else from the box. Annotations are
-    numbered anew from 1, because pycocotools takes the number 0 for "no match". For "keypoints",
-    annotations without any count as not labelled. Raises ValueError where an image id is unknown,
-    or where there are annotations and none can be used.
+    Annotations with an unusable box (for "segm" also mask) are left out, as in training. A missing
+    or implausible area is replaced by that of the mask, else of the box. Annotation ids are
+    renumbered from 1, as id 0 means "no match" in pycocotools. For "keypoints", annotations without
+    keypoints count as not labelled. Raises ValueError for an unknown image id, and if there are
+    annotations but none is usable.
     """
     places = table.places(image_ids)
     unknown = [number for number, place in zip(image_ids, places, strict=True) if place < 0]
@@ -88,7 +88,7 @@ def ground_truth(table: Annotations, iou_type: str, image_ids: Sequence[int]) ->
 def make_coco(
     images: list[Annotation], annotations: list[Annotation], categories: list[Annotation]
 ) -> COCO:
-    """Return a pycocotools data set, made in silence."""
+    """Return a pycocotools data set, without printing pycocotools' messages."""
     coco = COCO()
     coco.dataset = {
         "info": {},
@@ -102,7 +102,7 @@ def make_coco(
 
 
 def _usable(table: Annotations, iou_type: str, chosen: np.ndarray) -> np.ndarray:
-    """Return which of ``chosen`` (M,) bool can be used; ValueError where none of them can."""
+    """Return which of ``chosen`` (M,) bool are usable; ValueError if none of them is."""
     usable = chosen & (table.box_flaws == 0)
     if chosen.any() and not usable.any():
         reasons = ", ".join(count_reasons(table.box_flaws[chosen], flaws.BOX_FLAWS))
@@ -159,9 +159,9 @@ def _encoded(table: Annotations, number: int, size: tuple[int, int]) -> dict[str
 
 
 def _add_keypoints(table: Annotations, numbers: Sequence[int], found: list[Annotation]) -> None:
-    """Give each of ``found`` its "keypoints" and "num_keypoints", of labelled points."""
+    """Set "keypoints" and "num_keypoints" (the labelled ones) in each of ``found``."""
     points = {number: table.keypoints(number).tolist() for number in numbers}
-    # Objects first: they say how many points there are.
+    # Objects before crowds: the first one determines the number of keypoints.
     with_points = sorted((n for n in numbers if points[n]), key=lambda n: bool(table.crowds[n]))
     _check_keypoints(table, numbers, points, with_points)
     length = len(points[with_points[0]]) if with_points else 0
@@ -177,9 +177,9 @@ def _check_keypoints(
     points: Mapping[int, list[float]],
     with_points: Sequence[int],
 ) -> None:
-    """Raise ValueError where the ``points`` of an object are not as many as those of the others.
+    """Raise ValueError if objects have flawed keypoints, none at all, or different numbers of them.
 
-    Those of crowds may be: they are not scored. ``with_points`` are the ``numbers`` that have any.
+    Crowds may differ, as they are not scored. ``with_points`` are the ``numbers`` with keypoints.
     """
     flawed = [n for n in numbers if table.point_flaws[n] and not table.crowds[n]]
     if flawed:

@@ -1,4 +1,4 @@
-"""COCO's figures for keypoints, by object keypoint similarity (OKS) in place of IoU.
+"""COCO's metrics for keypoints, by object keypoint similarity (OKS) instead of IoU.
 
 Source: https://cocodataset.org/#keypoints-eval.
 """
@@ -13,11 +13,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KeypointMetrics:
-    """COCO's ten figures for keypoints, in 0..1; -1 where there is no ground truth to score on.
+    """COCO's ten figures for keypoints, in 0..1; -1 if there is no ground truth for a figure.
 
-    AP is the mean over the OKS thresholds 0.50, 0.55 ... 0.95 and the classes, at most 20
-    detections an image; m and l are objects from 32² up to 96² pixels and above. Objects without a
-    labelled point are passed over.
+    AP is the mean over the OKS thresholds 0.50, 0.55 ... 0.95 and the classes, with at most 20
+    detections per image; m and l are objects of area 32² to 96² pixels and above. Objects without a
+    labelled keypoint are ignored.
     """
 
     AP: float
@@ -35,7 +35,7 @@ class KeypointMetrics:
 
 
 def check_sigmas(count: int, sigmas: Sequence[float]) -> None:
-    """Raise ValueError where ``sigmas`` are not a number above 0 for each of ``count`` points."""
+    """Raise ValueError if ``sigmas`` are not ``count`` positive numbers, one per keypoint."""
     if len(sigmas) != count:
         raise ValueError(
             f"the score of keypoints needs a number for each of the {count} points of the data "
@@ -50,7 +50,7 @@ def check_sigmas(count: int, sigmas: Sequence[float]) -> None:
 
 
 def warn_of_sigmas(count: int, sigmas: Sequence[float]) -> None:
-    """Warn of what ``check_sigmas`` would raise: training does without, and testing does not."""
+    """Log the error of ``check_sigmas`` as a warning, as only testing needs sigmas."""
     try:
         check_sigmas(count, sigmas)
     except ValueError as error:

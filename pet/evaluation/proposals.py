@@ -1,4 +1,4 @@
-"""The average recall of proposals, by pycocotools."""
+"""Average recall of proposals, by pycocotools."""
 
 import contextlib
 import io
@@ -22,10 +22,10 @@ _AREAS = {"": "all", "s": "small", "m": "medium", "l": "large"}
 
 @dataclass(frozen=True)
 class ProposalMetrics:
-    """Average recall, in 0..1; -1 where there is no ground truth to score on.
+    """Average recall of proposals, in 0..1; -1 if there is no ground truth for a figure.
 
-    The mean over the IoU thresholds 0.50, 0.55 ... 0.95 of the objects found among the 100 or 1000
-    best proposals of an image, whatever their class; s, m and l are objects below 32², up to 96²
+    Recall of the objects of all classes with the 100 or 1000 best proposals of an image, averaged
+    over the IoU thresholds 0.50, 0.55 ... 0.95; s, m and l are objects of area below 32², up to 96²
     and above, in pixels.
     """
 
@@ -46,10 +46,10 @@ def evaluate_proposals(
     image_ids: Sequence[int],
     category_ids: Sequence[int],
 ) -> ProposalMetrics:
-    """Score the proposals in ``result_file`` on the images ``image_ids``, and log the figures.
+    """Evaluate the proposals in ``result_file`` on the images ``image_ids``, and log the figures.
 
-    ``truth`` is what ``evaluate_coco`` takes. The file is of COCO's result format; whichever of
-    ``category_ids`` a box has does not count. Raises what ``evaluate_coco`` does.
+    ``truth`` and errors are those of ``evaluate_coco``. The file is in COCO's result format; a box
+    may have any of ``category_ids``, which is ignored.
     """
     if not image_ids:
         raise ValueError("there are no images to evaluate")

@@ -1,4 +1,4 @@
-"""Reading a result file in COCO's format, whoever wrote it."""
+"""Reading a result file in COCO's format, also from other programs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _CHECKED_AT_A_TIME = 2000  # records
 def read_results(
     path: str | Path, iou_type: str, image_ids: set[int], category_ids: set[int]
 ) -> list[Record]:
-    """Read a result file and check every record of it.
+    """Read a result file and check all its records.
 
     Raises FileNotFoundError and ValueError as ``evaluate_coco`` does.
     """
@@ -52,9 +52,9 @@ def read_results(
 
 
 def _check_values(path: Path, records: list[Record], iou_type: str) -> None:
-    """Raise ValueError where a record has something else than pycocotools can take.
+    """Raise ValueError if a record has values that pycocotools cannot process.
 
-    It would find nothing, or, for masks whose runs do not add up, never end.
+    With such values pycocotools finds no detections or, for a mask whose runs do not add up, hangs.
     """
     part = RESULT_PARTS[iou_type]
     for start in range(0, len(records), _CHECKED_AT_A_TIME):

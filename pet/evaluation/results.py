@@ -1,7 +1,7 @@
-"""Detections as COCO's result files: one shard from each process, merged in order of image id.
+"""Writing detections as COCO result files: one shard per process, merged in order of image id.
 
-A box is written in pixels of the original image with 3 decimals and a score with 6. That is far
-below what changes an AP, and keeps the files small and equal from run to run.
+Boxes are in pixels of the original image, with 3 decimals; scores have 6. That is precise enough
+for the AP, and keeps the files small and the same in every run.
 """
 
 import json
@@ -20,7 +20,7 @@ from pet.utils.files import atomic_path
 
 Record = dict[str, Any]  # one entry of COCO's result format
 
-#: What a record of each kind holds beside image, category and score.
+#: Kind of result -> the key of its value in a record.
 RESULT_PARTS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
 
 _ERROR = "error"
@@ -35,7 +35,7 @@ class ImageResults:
 
     image_id: int
     records: dict[str, list[Record]]  # by kind, as in RESULT_PARTS; best score first; may be empty
-    error: str = ""  # why the picture could not be read; there are no records then
+    error: str = ""  # why the image could not be read; then there are no records
 
 
 def image_results(
@@ -44,17 +44,15 @@ def image_results(
     category_ids: Sequence[int | None],
     keypoint_shift: float = 0.0,
 ) -> ImageResults:
-    """Return the records of one image; "segm" and "keypoints" are among them where there are any.
+    """Return the records of one image, with "segm" and "keypoints" if the model predicts them.
 
-    ``detections`` are in pixels of the original image (see ``Detections.resized``), and label l is
-    category ``category_ids[l - 1]``. Labels that stand for no class (``MODEL.CLASS_LABELS``
-    category_id) are written like the others, under an id that no category has: what the model
-    found stays on record, and COCO's evaluation passes over it. Label 0 is left out, and so are
-    labels whose category is None.
-    Each of ``Detections.extras`` that is a number or a list of numbers a detection, (N,) or (N, D),
-    stands by its name under "extras" of the records of boxes.
-    ``keypoint_shift`` is subtracted from the coordinates of points (``KRCNN.PIXEL_SHIFT``). Raises
-    ValueError where a box, a score, a point or one of these extras is not a number.
+    ``detections`` are in pixels of the original image (see ``Detections.resized``). Label l is
+    category ``category_ids[l - 1]``. Labels of no class (``MODEL.CLASS_LABELS`` category_id) are
+    also written, with an id that no category has, which COCO's evaluation ignores. Label 0 and
+    labels whose category is None are left out. ``keypoint_shift`` is subtracted from the
+    coordinates of keypoints (``KRCNN.PIXEL_SHIFT``). Each of ``Detections.extras`` with a number or
+    a list of numbers per detection, (N,) or (N, D), is written under "extras" of the box records.
+    Raises ValueError if a box, score, keypoint or one of these extras is not finite.
     """
     detections = detections.to("cpu")
     known = torch.tensor([False, *(category is not None for category in category_ids)])
@@ -118,13 +116,13 @@ def _boxes(detections: Detections) -> Iterator[Record]:
 
 
 def _masks(detections: Detections) -> Iterator[Record]:
-    """Yield each mask as compressed RLE, from the pixels inside its box alone."""
+    """Yield each mask as compressed RLE, computed from the pixels inside its box."""
     for crop in detections.mask_crops():
         yield {"segmentation": crop_to_rle(crop, detections.size)}
 
 
 def _keypoints(keypoints: Tensor, shift: float) -> Iterator[Record]:
-    """Yield the points of each detection, of (N, P, 3), as [x, y, third value, x, y, ...]."""
+    """Yield ``keypoints`` (N, P, 3) per detection as [x, y, third value, x, y, ...]."""
     for points in keypoints.double().tolist():
         flat: list[float] = []
         for x, y, third in points:
@@ -134,19 +132,19 @@ def _keypoints(keypoints: Tensor, shift: float) -> Iterator[Record]:
 
 
 def write_shard(path: str | Path, results: Iterable[ImageResults]) -> None:
-    """Write the results of one process as JSON lines, one an image, as ``results`` yields them.
+    """Write the results of one process as JSON lines, one per image, in the order of ``results``.
 
-    The file appears under its name when the last image is written.
+    The file gets its final name after the last image is written.
     """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for result in results:
             line = {"image_id": result.image_id, "records": result.records}
-            # The error stands first, where it is found without reading the rest of every line.
+            # The error comes first, so that it is found without parsing every line.
             file.write(_dumps({_ERROR: result.error, **line} if result.error else line) + "\n")
 
 
 def unread_images(shards: Sequence[str | Path]) -> dict[int, str]:
-    """Return image id -> error, of the pictures in ``shards`` that could not be read."""
+    """Return image id -> error for the images in ``shards`` that could not be read."""
     errors = {}
     for shard in shards:
         with open(shard, "rb") as file:
@@ -165,9 +163,9 @@ def merge_shards(
 ) -> dict[str, Path]:
     """Merge the shards into ``folder``/{bbox,segm,keypoints}.json, in COCO's result format.
 
-    Records stand in order of image id, whatever shard they come from, so the files do not depend
-    on the number of processes. Returns the path of each of ``iou_types``. Raises RuntimeError
-    where an image of ``image_ids`` has no results, has them twice, or is foreign.
+    Records are sorted by image id over all shards, so the files do not depend on the number of
+    processes. Returns the path for each of ``iou_types``. Raises RuntimeError if an image of
+    ``image_ids`` has no results or has them twice, or if a shard has another image.
     """
     places = _index(shards)
     missing = sorted(set(image_ids) - set(places))
@@ -185,7 +183,7 @@ def merge_shards(
 
 
 def _index(shards: Sequence[str | Path]) -> dict[int, tuple[Path, int]]:
-    """Return the shard and the byte at which each image's line begins."""
+    """Return the shard and the byte offset of the line of each image."""
     places: dict[int, tuple[Path, int]] = {}
     for shard in map(Path, shards):
         start = 0
@@ -202,7 +200,7 @@ def _index(shards: Sequence[str | Path]) -> dict[int, tuple[Path, int]]:
 
 
 def _records_in_order(places: dict[int, tuple[Path, int]], kind: str) -> Iterator[Record]:
-    """Yield the records of one kind in order of image id, with one line in memory at a time."""
+    """Yield the records of one kind in order of image id; only one line is in memory at a time."""
     with ExitStack() as stack:
         files = {
             shard: stack.enter_context(open(shard, "rb"))
@@ -215,7 +213,7 @@ def _records_in_order(places: dict[int, tuple[Path, int]], kind: str) -> Iterato
 
 
 def _write_list(write: Callable[[str], Any], records: Iterable[Record]) -> None:
-    """Write a JSON list with one record a line."""
+    """Write a JSON list with one record per line."""
     separator = "[\n"
     for record in records:
         write(separator + _dumps(record))

@@ -1,1 +1,1 @@
-"""Command lines, and the processes of a run."""
+"""Command lines of the tools, and the processes of a run."""

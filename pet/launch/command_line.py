@@ -1,4 +1,4 @@
-"""What the command lines of all tools share."""
+"""Arguments, config merging and error reporting that all tools share."""
 
 import argparse
 import io
@@ -26,7 +26,7 @@ from pet.config import (
 from pet.launch.processes import ChildError
 from pet.utils.extensions import import_extensions
 from pet.utils.files import DISK_ERRORS
-from pet.utils.sigint import raising_interrupts, speaks_for_all
+from pet.utils.sigint import is_reporting_rank, raising_interrupts
 
 _USERS_ERRORS = (
     ValueError,
@@ -51,18 +51,18 @@ _LESS_MEMORY = (
     "TEST.IMS_PER_GPU and TEST.SCALE"
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
-# One frame of a printed traceback: the file, and the line of code.
+# One frame of a printed traceback: file and line of code.
 _FRAME = re.compile(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', re.MULTILINE)
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser whose options may open with ``~``, and which says how a config key is written.
+    """A parser that expands ``~`` in options, and explains a config key written as an option.
 
-    A shell puts in the home folder for a word ``~/x``, but not in ``--out=~/x``.
+    A shell expands ``~/x``, but not ``--out=~/x``.
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Do as argparse does; a config key with dashes, or a ``~`` of nobody, ends the program."""
+        """Parse as argparse does; exit with an error for ``--SOME.KEY`` and ``~unknown_user``."""
         words = list(sys.argv[1:] if args is None else args)
         for word in filter(_KEY_WITH_DASHES.match, words):
             key, equals, _ = word[2:].partition("=")
@@ -86,9 +86,9 @@ class ToolParser(argparse.ArgumentParser):
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg``, ``--import``, ``KEY VALUE ...`` and what launchers pass, after all others."""
+    """Add ``--cfg``, ``--import``, ``--local_rank`` and ``KEY VALUE ...``; call this last."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file under cfgs/")
-    # Old launchers pass it, in either spelling; new ones set LOCAL_RANK.
+    # Old launchers pass the local rank in one of these spellings; new ones set LOCAL_RANK.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     add_import_argument(parser)
     parser.add_argument(
@@ -101,7 +101,7 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--import``, which gives ``imports``, for ``import_extensions``."""
+    """Add ``--import``; the parsed ``imports`` are for ``import_extensions``."""
     parser.add_argument(
         "--import",
         dest="imports",
@@ -113,17 +113,17 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def positive_int(text: str) -> int:
-    """Read a whole number from 1 on, as an argparse type."""
+    """Parse a whole number >= 1; an argparse type."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 on, not {text!r}")
     return int(text)
 
 
 def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
-    """Merge the file and the pairs of ``add_cfg_arguments`` into ``node``, check and freeze it.
+    """Merge the arguments of ``add_cfg_arguments`` into ``node``, then check and freeze it.
 
-    A local rank on the command line becomes ``LOCAL_RANK``, unless that is set. Raises
-    FileNotFoundError, KeyError, TypeError or ValueError, naming the key and what would do.
+    A local rank on the command line sets ``LOCAL_RANK`` if that is not set. Raises
+    FileNotFoundError, KeyError, TypeError or ValueError that name the key and the remedy.
     """
     late = [word for word in args.opts if word.startswith("--")]
     if late:
@@ -137,13 +137,13 @@ def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run the ``main`` of a tool; what its user did wrong ends it with one line and status 2.
+    """Run the ``main`` of a tool; an error of its user exits with one line and status 2.
 
-    That is a ValueError, KeyError, TypeError, FloatingPointError, ImportError or OSError which Pet
-    itself raised, any path that is missing, forbidden, or in the way, a full disk, too little
-    memory, and a reader of the output that went away. Every other error is a bug and keeps its
-    traceback, and with PET_TRACEBACK=1 in the environment all do. Ctrl-C gives one line too, and
-    the status that a shell shows as 130. Of the processes of a launcher, one prints the line.
+    Errors of the user are a ValueError, KeyError, TypeError, FloatingPointError, ImportError or
+    OSError that Pet raised, a path that is missing, forbidden or of the wrong kind, a full disk,
+    too little memory, and a closed output pipe. All other errors are bugs and print a traceback;
+    with PET_TRACEBACK=1 in the environment all errors do. Ctrl-C prints one line, too, and the
+    shell sees status 130. Of the processes of a launcher, one prints the line.
     """
     _print_any_name()
     with raising_interrupts():
@@ -153,7 +153,7 @@ def run_tool(main: Callable[[], None]) -> None:
         except KeyboardInterrupt as error:
             if not _wants_traceback():
                 _tell_interrupted(str(error) or "interrupted")
-            raise  # Python ends by SIGINT then, so that a shell ends its script or loop, too
+            raise  # Python then dies of SIGINT, so that a shell also stops its script or loop
         except Exception as error:
             line = None if _wants_traceback() else _line_for(error)
             if line is None:
@@ -167,13 +167,13 @@ def _wants_traceback() -> bool:
 
 
 def _print_any_name() -> None:
-    """Let a character that the terminal's encoding lacks be printed as its number."""
+    """Make stdout print escapes for characters that its encoding does not have."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _flush_output() -> None:
-    """Write out what was printed; nothing is to be said where nobody reads any longer."""
+    """Flush stdout; a closed pipe is no error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -181,34 +181,34 @@ def _flush_output() -> None:
 
 
 def _drop_output() -> None:
-    """Let what is still to be printed go nowhere, so that Python does not fail on it at its end."""
+    """Redirect stdout to the null device, so that Python's flush at exit does not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell_interrupted(line: str) -> None:
-    """Print ``line`` in the place of the traceback of a KeyboardInterrupt."""
-    if speaks_for_all():
+    """Print ``line`` instead of the traceback of a KeyboardInterrupt."""
+    if is_reporting_rank():
         _print_error(line)
     sys.excepthook = lambda *_: None
 
 
 def _tell(line: str) -> None:
-    """Print ``line``, and hand it to torchrun, whose summary stands below all else.
+    """Print ``line``, and pass it to torchrun for the summary at its end.
 
-    Of several processes one prints it, and torchrun shows those of the others.
+    Under torchrun only rank 0 prints; torchrun shows the lines of the others.
     """
     told = _tell_torchrun(line)
-    if speaks_for_all() or not told:
+    if is_reporting_rank() or not told:
         _print_error(line)
 
 
 def _tell_torchrun(line: str) -> bool:
-    """Write ``line`` where torchrun looks for the error of a process; return whether it does."""
+    """Write ``line`` into the error file of torchrun; return False if there is none."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if not path:
         return False
-    # The form that torch.distributed.elastic.multiprocessing.errors.ErrorHandler writes.
+    # The format of torch.distributed.elastic.multiprocessing.errors.ErrorHandler.
     content = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": int(time.time())}}
     try:
         Path(path).write_text(json.dumps({"message": content}), encoding="utf-8")
@@ -218,15 +218,15 @@ def _tell_torchrun(line: str) -> bool:
 
 
 def _print_error(line: str) -> None:
-    with suppress(OSError):  # nobody reads that either
+    with suppress(OSError):  # stderr is closed, too
         print(line, file=sys.stderr, flush=True)
 
 
 def _line_for(error: Exception) -> str | None:
-    """Return what to tell the user of ``error``, or None where it is a bug."""
+    """Return the line that tells the user about ``error``, or None if it is a bug."""
     text = _traceback_of(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return f"not enough memory: {_message(error, text) or 'no more to be had'}; {_LESS_MEMORY}"
+        return f"not enough memory: {_message(error, text) or 'none is left'}; {_LESS_MEMORY}"
     if not isinstance(error, _USERS_ERRORS):
         return None
     if isinstance(error, OSError) and _last_code(text).startswith(_PRINTING):
@@ -236,14 +236,14 @@ def _line_for(error: Exception) -> str | None:
 
 
 def _traceback_of(error: Exception) -> str:
-    """Return the traceback as printed where ``error`` first arose, be it in another process."""
+    """Return the traceback of ``error``, from the child process if it was raised there."""
     if isinstance(error.__cause__, ChildError):
         return str(error.__cause__)
     return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
 
 
 def _is_users(error: Exception, text: str) -> bool:
-    """Whether Pet raised ``error`` on purpose, or a file is not to be had."""
+    """Whether Pet raised ``error`` deliberately, or a file cannot be used."""
     if isinstance(error, _FILE_ERRORS) or getattr(error, "errno", None) in DISK_ERRORS:
         return True
     frames = _FRAME.findall(text)
@@ -254,13 +254,13 @@ def _is_users(error: Exception, text: str) -> bool:
 
 
 def _last_code(text: str) -> str:
-    """Return the line of code in which the error of a traceback arose."""
+    """Return the line of code that raised the error of the traceback ``text``."""
     frames = _FRAME.findall(text)
     return frames[-1][1] if frames else ""
 
 
 def _message(error: Exception, text: str) -> str:
-    """Return the message of ``error``, freed of the traceback that a loader's worker adds."""
+    """Return the message of ``error``, without the traceback that a loader's worker adds."""
     if "Original Traceback" not in str(error):
         return str(error)
     tail = text[list(_FRAME.finditer(text))[-1].end() :]

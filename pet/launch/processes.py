@@ -1,4 +1,4 @@
-"""Several processes for one job: started by a launcher, or by Pet itself."""
+"""Multiple processes for one job, started by a launcher or by Pet."""
 
 import os
 import pickle
@@ -21,25 +21,25 @@ from pet.utils.sigint import holding_interrupts, take_one_interrupt
 _ADVICE = "start the processes with torchrun or python -m torch.distributed.launch, which set it"
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
-# What a process has for that after a Ctrl-C.
+# The time that a child process has to exit after Ctrl-C.
 _SECONDS_TO_END = 10.0
 
 
 class ChildError(RuntimeError):
-    """What happened in a process that Pet started, as the text of its traceback."""
+    """An error in a child process, with its traceback as text."""
 
 
 def get_local_rank(env: Mapping[str, str] = os.environ) -> int:
-    """Number of this process on its machine, from 0; 0 where no launcher started several."""
+    """Return the local rank that the launcher set, or 0 if there is only one process."""
     return _number(env, "LOCAL_RANK") if _number(env, "WORLD_SIZE", 1) > 1 else 0
 
 
 def setup_distributed(device_type: str, env: Mapping[str, str] = os.environ) -> bool:
     """Join the process group that a launcher describes in ``env``; return whether there is one.
 
-    With a WORLD_SIZE of 1, or none, nothing is done. On "cuda" the processes talk by NCCL and each
-    takes the GPU of its local rank; on "cpu", by Gloo. Raises ValueError where ``env`` is
-    incomplete, or this machine has fewer GPUs than processes.
+    Does nothing if WORLD_SIZE is 1 or not set. On "cuda" the backend is NCCL, and each process
+    takes the GPU of its local rank; on "cpu" the backend is Gloo. Raises ValueError if ``env`` is
+    incomplete, or if this machine has fewer GPUs than processes.
     """
     world_size = _number(env, "WORLD_SIZE", 1)
     if world_size <= 1:
@@ -62,7 +62,7 @@ def setup_distributed(device_type: str, env: Mapping[str, str] = os.environ) -> 
 
 
 def teardown_distributed() -> None:
-    """Leave the process group, where there is one."""
+    """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -70,19 +70,19 @@ def teardown_distributed() -> None:
 def spawn(
     fn: Callable[..., None], nproc: int, args: Sequence[Any] = (), threads: int | None = None
 ) -> None:
-    """Run ``fn(rank, world_size, *args)`` in ``nproc`` new processes of this machine, and wait.
+    """Run ``fn(rank, world_size, *args)`` in ``nproc`` new processes on this machine, and wait.
 
-    ``fn`` must be defined at the top of a module, and ``args`` be picklable. Each has
-    ``threads`` CPU threads, by default its share of this one's; no process group is made. The first
-    error of a process ends the others and is raised here, with its own type and message. Ctrl-C
-    ends them all.
+    ``fn`` must be a module-level function, and ``args`` must be picklable. Each process has
+    ``threads`` CPU threads, by default an equal share of this process's. No process group is
+    created. The first error ends all processes and is raised here, with its type and message.
+    Ctrl-C ends all processes.
     """
     context = mp.get_context("spawn")
     threads = threads or max(1, torch.get_num_threads() // nproc)
     processes: dict[Connection, SpawnProcess] = {}
     try:
         for rank in range(nproc):
-            # The child writes its error there, if any; closed, it says that the child has ended.
+            # The child sends its error through this pipe; the pipe closes when the child exits.
             reader, writer = context.Pipe(duplex=False)
             child = context.Process(
                 target=_run_child, args=(rank, nproc, threads, writer, fn, args), name=f"{rank}"
@@ -104,7 +104,7 @@ def spawn(
 
 
 def _interrupt(children: Iterable[SpawnProcess]) -> None:
-    """Tell ``children`` of a Ctrl-C, and give them a while to take away what they half wrote."""
+    """Send SIGINT to ``children``, and give them time to remove their temporary files."""
     running = [child for child in children if child.is_alive()]
     for child in running:
         assert child.pid is not None
@@ -116,9 +116,9 @@ def _interrupt(children: Iterable[SpawnProcess]) -> None:
 
 @contextmanager
 def _sleeping_threads() -> Iterator[None]:
-    """Let the threads of a process started in here sleep while they wait for one another.
+    """Make OpenMP threads of processes started in the block sleep while they wait.
 
-    By default they spin, on CPUs that the threads of the other processes need.
+    By default they spin, on CPUs that the other processes need.
     """
     before = os.environ.get(_WAIT_POLICY)
     os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
@@ -151,7 +151,7 @@ def _run_child(
 
 
 def _picklable(error: Exception) -> Exception:
-    """Return ``error``, or its text as a ChildError where it does not survive the way."""
+    """Return ``error``, or a ChildError with its text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -160,7 +160,7 @@ def _picklable(error: Exception) -> Exception:
 
 
 def _wait_for_all(processes: Mapping[Connection, SpawnProcess]) -> None:
-    """Wait until all have ended; raise the first error of any of them."""
+    """Wait until all processes have exited; raise the first error of any of them."""
     running = dict(processes)
     while running:
         for reader in wait(list(running)):
@@ -171,12 +171,12 @@ def _wait_for_all(processes: Mapping[Connection, SpawnProcess]) -> None:
             except EOFError:
                 child.join()
                 if child.exitcode != 0:
-                    raise _sudden_end(child) from None
+                    raise _exit_error(child) from None
                 continue
             raise error from ChildError(text)
 
 
-def _sudden_end(child: SpawnProcess) -> ChildError:
+def _exit_error(child: SpawnProcess) -> ChildError:
     code = child.exitcode or 0
     how = f"by signal {-code} (out of memory?)" if code < 0 else f"with status {code}"
     return ChildError(f"process {child.name} ended {how}")

@@ -1,4 +1,4 @@
-"""A convolution and the norm behind it as one step."""
+"""Convolutions that are computed together with the norm that follows them."""
 
 from typing import TypeGuard
 
@@ -14,9 +14,9 @@ from pet.ops.conv3x3 import conv3x3
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """Return ``norm(conv(x))`` for ``x`` (N, C, H, W).
 
-    A norm with fixed statistics is folded into the weight: the map is never written to memory
-    before it is normalised, and the gradient of the weight stays exact. ``conv`` has no bias, but
-    where ``prepare_for_inference`` has folded the norm for good.
+    A norm with fixed statistics is folded into the weight: the map before the norm is never written
+    to memory, and the gradient of the weight stays exact. ``conv`` must have no bias, unless
+    ``prepare_for_inference`` has folded the norm permanently.
     """
     if has_fixed_statistics(norm):
         assert conv.bias is None
@@ -26,17 +26,17 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
 
 
 def has_fixed_statistics(norm: nn.Module | None) -> TypeGuard[FrozenBatchNorm2d | _BatchNorm]:
-    """Whether ``norm`` is a batch norm that does not look at its input: frozen, or in eval mode."""
+    """Whether ``norm`` is a batch norm with fixed statistics: frozen, or in eval mode."""
     return isinstance(norm, FrozenBatchNorm2d) or (
         isinstance(norm, _BatchNorm) and not norm.training
     )
 
 
 def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return what ``conv`` would with another weight and bias."""
+    """Apply ``conv`` to ``x`` with this ``weight`` and ``bias`` instead of its own."""
     if isinstance(conv, DeformConv2d):
         return conv.convolve(x, weight, bias)
-    # The padding of this project's convolutions is always a pair of numbers, and of zeros.
+    # All convolutions of Pet have numeric zero padding.
     assert not isinstance(conv.padding, str) and conv.padding_mode == "zeros"
     if _is_plain_3x3(conv):
         return conv3x3(x, weight, bias)
@@ -51,21 +51,22 @@ def _is_plain_3x3(conv: nn.Conv2d) -> bool:
 def as_matrix(conv: nn.Conv2d) -> Tensor:
     """Return the weight (dim_out, dim_in) of a 1x1 convolution.
 
-    Its gradient has the strides of a channels_last weight: DistributedDataParallel warns of others.
+    Its gradient has the strides of a channels_last weight; DistributedDataParallel warns about
+    other strides.
     """
     return conv.weight.permute(0, 2, 3, 1).flatten(1)
 
 
 class ConvNorm(nn.Conv2d):
-    """A convolution of odd kernel that keeps the map's size, with a norm or else a bias.
+    """A convolution with an odd kernel and same padding, followed by a norm, or with a bias.
 
-    The norm is the submodule ``norm``; without one the parameters are those of ``nn.Conv2d``.
+    The norm is the submodule ``norm``; without a norm the parameters are those of ``nn.Conv2d``.
     """
 
     norm: nn.Module | None
 
     def __init__(self, dim_in: int, dim_out: int, kernel: int, norm: str = "none") -> None:
-        """``norm`` as ``make_norm`` takes it, or "none"."""
+        """``norm``: a name for ``make_norm``, or "none"."""
         super().__init__(dim_in, dim_out, kernel, padding=kernel // 2, bias=norm == "none")
         self.norm = None if norm == "none" else make_norm(norm, dim_out)
 
@@ -77,7 +78,7 @@ class ConvNorm(nn.Conv2d):
 
 
 def init_conv(conv: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, gain: str = "relu") -> None:
-    """Draw the weight for a layer followed by ReLU ("relu") or by nothing ("linear"); zero bias."""
+    """Initialise ``conv`` for a ReLU after it (``gain`` "relu") or none ("linear"); zero bias."""
     if gain == "relu":
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     else:

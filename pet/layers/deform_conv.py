@@ -1,4 +1,4 @@
-"""Deformable convolution (Dai et al. 2017), and its modulated form (Zhu et al. 2018)."""
+"""Deformable convolution (Dai et al. 2017), also modulated (Zhu et al. 2018)."""
 
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
@@ -7,23 +7,24 @@ from pet.ops.full_precision import full_precision
 
 
 class DeformConv2d(nn.Conv2d):
-    """A 3x3 convolution without bias that samples where the input tells it to.
+    """A 3x3 convolution without bias whose sampling points are shifted by predicted offsets.
 
-    The submodule ``offset`` predicts, at every output pixel, a shift (y, x) of each of the 9
-    sampling points, in input pixels, and in version 2 further a factor of what is read there. It
-    starts at zero: no shifts and factors of 1, the plain convolution of the same weight.
+    The submodule ``offset`` predicts for every output pixel a shift (y, x) of each of the 9
+    sampling points, in input pixels, and in version 2 also a factor for each sampled value. Its
+    weights start at zero: no shifts and factors of 1, which is the plain convolution.
     """
 
     def __init__(
         self,
         dim_in: int,
         dim_out: int,
+        *,
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
         version: int = 1,
     ) -> None:
-        """``version`` 1 shifts the sampling points, 2 weighs them too."""
+        """``version`` 1 predicts offsets, 2 also modulation factors."""
         super().__init__(dim_in, dim_out, 3, stride, dilation, dilation, groups, bias=False)
         self.version = version
         outputs = 9 * (2 if version == 1 else 3)
@@ -31,7 +32,7 @@ class DeformConv2d(nn.Conv2d):
         self.reset_offset()
 
     def reset_offset(self) -> None:
-        """Make it the plain convolution again."""
+        """Set ``offset`` to zero, which makes this a plain convolution."""
         assert self.offset.bias is not None
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
@@ -41,14 +42,14 @@ class DeformConv2d(nn.Conv2d):
         return self.convolve(x, self.weight, self.bias)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return ``forward`` of ``x``, but with this ``weight`` and ``bias``."""
+        """Return the result of ``forward`` for ``x``, but with this ``weight`` and ``bias``."""
         offset, factor = self.offset(x), None
         if self.version == 2:
             offset, factor = offset.split((18, 9), dim=1)
-            # The paper's sigmoid would start at 0.5, and halve what the trained weight puts out.
+            # The paper's sigmoid starts at 0.5, which would halve the output of a trained weight.
             factor = full_precision(2 * factor.sigmoid())
         assert not isinstance(self.padding, str)
-        # The operator has no bfloat16, and under autocast its inputs are of several types.
+        # The operator does not support bfloat16, and under autocast its inputs have mixed types.
         return deform_conv2d(
             full_precision(x),
             full_precision(offset),

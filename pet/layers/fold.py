@@ -1,4 +1,4 @@
-"""Preparing a trained network to be run only: fixed norms become part of the convolutions."""
+"""Preparing a trained network for inference by folding fixed norms into the convolutions."""
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ from pet.layers.norm import FrozenBatchNorm2d, scale_and_shift
 def prepare_for_inference(model: nn.Module, precision: str = "float32") -> None:
     """Fold the fixed norms of ``model``, in eval mode, into its convolutions, in place.
 
-    It computes what it did before, bit by bit, but does not do for each image what can be done
-    once; it cannot be trained any more. A module says by ``conv_norms`` which norms stand behind
-    which of its convolutions. In ``precision`` "bfloat16" the weights that autocast would convert
-    each time are converted here.
+    The outputs stay the same, bit for bit, but work that does not depend on the image is done only
+    once. The model can no longer be trained. The attribute ``conv_norms`` of a module lists pairs
+    (name of a convolution, name of the norm after it). With ``precision`` "bfloat16" the weights
+    are converted here once, instead of by autocast in each forward pass.
     """
     assert not model.training
     for module in list(model.modules()):
@@ -39,10 +39,10 @@ def _fold(conv: nn.Module, norm: FrozenBatchNorm2d | _BatchNorm) -> None:
 
 
 def _convert(model: nn.Module) -> None:
-    """Bring into bfloat16 the weights that autocast takes as they are.
+    """Convert to bfloat16 the weights of layers that autocast runs in bfloat16.
 
-    Other classes, those derived from these too, may first compute with theirs in float32, as a
-    deformable convolution or timm's weight-standardised ones do.
+    Only these exact classes: subclasses may use their weights in float32 first, as deformable
+    convolutions and timm's weight-standardised convolutions do.
     """
     for module in model.modules():
         plain = type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, ConvNorm)

@@ -1,4 +1,4 @@
-"""Normalisation layers, and the affine map a fixed one amounts to."""
+"""Normalisation layers, and the scale and shift of a norm with fixed statistics."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ _GROUPS = 32
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics, weight and bias never change.
 
-    Its four buffers carry the names of ``nn.BatchNorm2d``, so that weights of one load into the
-    other.
+    Its four buffers have the names of ``nn.BatchNorm2d``, so that the state dict of one loads into
+    the other.
     """
 
     weight: Tensor
@@ -35,7 +35,7 @@ class FrozenBatchNorm2d(nn.Module):
 
 
 def scale_and_shift(norm: FrozenBatchNorm2d | _BatchNorm) -> tuple[Tensor, Tensor]:
-    """Return the (C,) factor and summand that the norm applies where its statistics are fixed."""
+    """Return the scale (C,) and shift (C,) that a norm with fixed statistics applies."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
@@ -44,9 +44,9 @@ def scale_and_shift(norm: FrozenBatchNorm2d | _BatchNorm) -> tuple[Tensor, Tenso
 def make_norm(kind: str, channels: int, eps: float = 1e-5) -> nn.Module:
     """Return the norm ``kind``; ``eps`` is added to the variance.
 
-    "freeze" (batch norm that never changes), "bn", "syncbn" (batch norm over all processes) or
-    "gn" (group norm, Wu and He 2018). Raises ValueError for another one, and where ``channels`` do
-    not make the 32 groups of "gn".
+    ``kind`` is "freeze" (batch norm that never changes), "bn", "syncbn" (batch norm over all
+    processes) or "gn" (group norm with 32 groups, Wu and He 2018). Raises ValueError for other
+    kinds, and for "gn" if ``channels`` is not a multiple of 32.
     """
     if kind == "freeze":
         return FrozenBatchNorm2d(channels, eps)

@@ -1,4 +1,4 @@
-"""From stored pixels to what a trunk expects."""
+"""Normalisation of the input pixels for the trunk."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from pet.structures import ImageList
 
 
 class PixelNorm(nn.Module):
-    """Brings BGR images, uint8 or float32, into the trunk's channel order, mean 0, deviation 1.
+    """Converts BGR images, uint8 or float32, to the trunk's channel order and normalises them.
 
-    Mean and deviation are buffers, but not part of the state dict: the config states them.
+    Mean and deviation are buffers that are not in the state dict, as the config defines them.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, channel_order: str, mean: Sequence[float], std: Sequence[float]) -> None:
-        """``channel_order`` "RGB" or "BGR"; ``mean`` and ``std`` in it, on the 0-255 scale."""
+        """``channel_order`` "RGB" or "BGR"; ``mean`` and ``std`` in this order, in 0..255."""
         super().__init__()
         self.swap = channel_order == "RGB"
         for name, value in (("mean", mean), ("std", std)):
@@ -26,7 +26,7 @@ class PixelNorm(nn.Module):
             self.register_buffer(name, channels, persistent=False)
 
     def forward(self, images: ImageList) -> Tensor:
-        """Return (N, 3, H, W) float32, channels_last, with zeros where an image is padded."""
+        """Return (N, 3, H, W) float32, channels_last, with zeros in the padding."""
         x = images.tensor.flip(1) if self.swap else images.tensor
         x = (x.to(self.mean.dtype) - self.mean) / self.std
         for image, (height, width) in zip(x, images.sizes, strict=True):

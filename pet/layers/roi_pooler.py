@@ -1,4 +1,4 @@
-"""RoIs of any size, on the pyramid level that fits each, as grids of one size.
+"""Pooling RoIs to a grid of fixed size, each from the pyramid level that fits its size.
 
 R RoIs over all images, C channels, N images.
 """
@@ -18,20 +18,21 @@ from pet.ops.roi_align import roi_align
 _CANONICAL_SIDE, _CANONICAL_LEVEL = 224, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LevelRule:
-    """On which side of a boundary between two levels an RoI falls that lies on it to rounding."""
+    """Rounding terms that decide the level of an RoI on the boundary between two levels."""
 
     ratio_eps: float = 1e-8  # added to side / 224, before the logarithm
     level_eps: float = 0.0  # added to the level, before it is rounded down
 
 
 class RoIPooler(nn.Module):
-    """RoIAlign (He et al. 2017) or RoIPool (Girshick 2015) over levels."""
+    """RoIAlign (He et al. 2017) or RoIPool (Girshick 2015) over pyramid levels."""
 
     def __init__(
         self,
         method: str,
+        *,
         resolution: tuple[int, int],
         sampling_ratio: int,
         spatial_scales: Sequence[float],
@@ -41,9 +42,9 @@ class RoIPooler(nn.Module):
         """Build the pooler.
 
         ``method`` "ROIAlign" or "ROIPool"; ``resolution`` height and width of the grid, in cells;
-        ``sampling_ratio`` points along each side of a cell, 0 for as many as it has pixels;
-        ``spatial_scales`` feature pixels per image pixel of each level, finest first, halving;
-        ``aligned`` whether RoIAlign takes a pixel's centre to lie half a pixel from its corner.
+        ``sampling_ratio`` sampling points along each side of a cell, 0 for one per feature pixel;
+        ``spatial_scales`` feature pixels per image pixel of each level, finest first, each half of
+        the one before; ``aligned`` whether RoIAlign subtracts half a feature pixel from the boxes.
         """
         super().__init__()
         if method not in ("ROIAlign", "ROIPool"):
@@ -58,8 +59,8 @@ class RoIPooler(nn.Module):
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Return (R, C, height, width) for ``boxes``, N x (R_n, 4) xyxy in pixels of the input.
 
-        ``features`` are the maps (N, C, H_l, W_l), as many as there are ``spatial_scales`` or
-        more; further ones are not used.
+        ``features`` are maps (N, C, H_l, W_l), at least one for each of ``spatial_scales``; further
+        maps are not used.
         """
         rois = _with_image_index(boxes)
         if len(self.spatial_scales) == 1:
@@ -67,7 +68,7 @@ class RoIPooler(nn.Module):
         levels = assign_levels(rois[:, 1:], self.spatial_scales, self.level_rule)
         order = torch.argsort(levels, stable=True)
         all_levels = torch.arange(len(self.spatial_scales), device=levels.device)
-        counts = (levels[:, None] == all_levels).sum(dim=0).tolist()  # the one wait for the device
+        counts = (levels[:, None] == all_levels).sum(dim=0).tolist()  # the one device sync
         parts = [
             self._pool(features[level], rois_of_level, self.spatial_scales[level])
             for level, rois_of_level in enumerate(rois[order].split(counts))
@@ -77,13 +78,20 @@ class RoIPooler(nn.Module):
     def _pool(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
         if self.method == "ROIPool":
             return roi_pool(feature, rois, self.resolution, scale)
-        return roi_align(feature, rois, self.resolution, scale, self.sampling_ratio, self.aligned)
+        return roi_align(
+            feature,
+            rois,
+            resolution=self.resolution,
+            scale=scale,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+        )
 
 
 def assign_levels(
     boxes: Tensor, spatial_scales: Sequence[float], rule: LevelRule | None = None
 ) -> Tensor:
-    """Return the (R,) int64 index of the level for each of ``boxes`` (R, 4): FPN, equation 1."""
+    """Return the level index (R,) int64 of each of ``boxes`` (R, 4), by equation 1 of FPN."""
     rule = rule or LevelRule()
     finest = round(-math.log2(spatial_scales[0]))
     side = box_area(boxes).clamp(min=0).sqrt()
@@ -93,6 +101,6 @@ def assign_levels(
 
 
 def _with_image_index(boxes: Sequence[Tensor]) -> Tensor:
-    """Return (R, 5): the index of its image before each box."""
+    """Return the boxes as (R, 5): image index, then xyxy."""
     index = [per_image.new_full((len(per_image), 1), n) for n, per_image in enumerate(boxes)]
     return torch.cat([torch.cat(index), torch.cat(list(boxes))], dim=1)

@@ -1,1 +1,1 @@
-"""What a run says: log lines, metrics.jsonl, TensorBoard, progress bars."""
+"""Logging of a run: log lines, metrics.jsonl, TensorBoard, progress bars."""

@@ -1,4 +1,4 @@
-"""What a training log line says, as text."""
+"""Formatting of the training log."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,7 +7,7 @@ _INDENT = " " * 10
 
 
 def format_duration(seconds: float) -> str:
-    """Return ``seconds`` as h:mm:ss, with the days before it where there are any."""
+    """Return ``seconds`` as h:mm:ss, after the number of days if there are any."""
     return str(timedelta(seconds=int(max(seconds, 0.0))))
 
 
@@ -17,10 +17,10 @@ def format_stats(
     losses: Mapping[str, tuple[float, float]],
     metrics: Mapping[str, tuple[float, float]],
 ) -> str:
-    """Return the lines of one log entry: ``head``, total loss and times, losses, and metrics.
+    """Return the lines of one log entry: ``head``, total loss and times, losses, metrics.
 
     Every value is a pair (median of the last iterations, average of the run). Times are in
-    seconds. The losses stand in the order of the model, the same in every entry.
+    seconds. The losses are in the order of the model, the same in every entry.
     """
     total, others = losses["total_loss"], {k: v for k, v in losses.items() if k != "total_loss"}
     rows = [

@@ -1,4 +1,4 @@
-"""Running numbers of a training: values of the last iterations, and averages of the whole run."""
+"""Statistics of a training run: medians of the last iterations and averages of the run."""
 
 import math
 import statistics
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 class Meter:
-    """Median over the last ``window`` values and average over all; needs no more memory than that.
+    """Median of the last ``window`` values, and average of all values.
 
-    A value that is not finite is left out.
+    Values that are not finite are ignored. Only the last ``window`` values are stored.
     """
 
     def __init__(self, window: int) -> None:
@@ -19,7 +19,7 @@ class Meter:
         self._total, self._count = 0.0, 0
 
     def update(self, value: float) -> None:
-        """Take in one value."""
+        """Add a value."""
         if math.isfinite(value):
             self._recent.append(value)
             self._total += value
@@ -30,34 +30,34 @@ class Meter:
 
     @property
     def pair(self) -> tuple[float, float]:
-        """Median of the last values and average of all; call it only after a value."""
+        """Median of the last values and average of all; needs at least one value."""
         return statistics.median(self._recent), self._total / self._count
 
 
 class PendingValues:
-    """Scalars that stay on their device until they are read, all of them in one copy."""
+    """Scalars that stay on their device until all of them are read with one copy."""
 
     def __init__(self) -> None:
         self._keys: list[tuple[int, str]] = []
         self._values: list[Tensor] = []
 
     def add(self, iteration: int, name: str, value: Tensor) -> None:
-        """Keep the scalar tensor ``value`` of ``iteration``, without waiting for it."""
+        """Store the scalar tensor ``value`` of ``iteration`` without a device sync."""
         self._keys.append((iteration, name))
         self._values.append(value.detach())
 
     def stack(self) -> Tensor:
-        """Return the values as float32 (count,), on their device, in the order they came."""
+        """Return the values as float32 (count,), on their device, in the order of ``add``."""
         if not self._values:
             return torch.empty(0)
         return torch.stack([value.float().reshape(()) for value in self._values])
 
     def label(self, values: Tensor) -> list[tuple[int, str, float]]:
-        """Return (iteration, name, value) for ``values``, which are as ``stack`` orders them."""
+        """Return (iteration, name, value) for ``values``, which are in the order of ``stack``."""
         numbers = values.tolist()
         return [(*key, number) for key, number in zip(self._keys, numbers, strict=True)]
 
     def clear(self) -> None:
-        """Forget the values."""
+        """Remove all values."""
         self._keys.clear()
         self._values.clear()

@@ -1,4 +1,4 @@
-"""Showing how far long work is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, otherwise a log line every 30 seconds."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def show_progress(items: Iterable[Item], label: str, total: int, unit: str) -> Iterator[Item]:
-    """Yield ``items``, of which there are ``total``, and show how many are done."""
+    """Yield ``items`` and show how many of ``total`` are done."""
     if sys.stderr.isatty():
         yield from tqdm(items, label, total, unit=f" {unit}", dynamic_ncols=True)
         return

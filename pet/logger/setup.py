@@ -1,4 +1,4 @@
-"""Where Pet's log messages go: the terminal and a file of the run, each once."""
+"""Logging to the terminal and to the log file of a run."""
 
 import logging
 import sys
@@ -13,35 +13,35 @@ LOG_FILE = "log.txt"
 _logger = logging.getLogger("pet")
 
 
-class _OneComplaint(logging.Handler):
-    """Says once, in a line, that its place cannot be written: the run is worth more than its log.
+class _WarnOnceHandler(logging.Handler):
+    """A handler that warns once if its output cannot be written, and never stops the run.
 
-    It goes on trying: a full disk may have room again.
+    It keeps trying to write, as a full disk may have space again later.
     """
 
     place = "the output"
-    _complained = False
+    _has_warned = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
-        """Say what kept ``record`` from being written; show the traceback of a bug."""
+        """Warn once of an OSError; print the traceback of any other error, which is a bug."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif not self._complained:
-            self._complained = True
+        elif not self._has_warned:
+            self._has_warned = True
             with suppress(OSError):
                 print(f"WARNING: the log does not reach {self.place}: {error}", file=sys.stderr)
 
 
-class _FileHandler(_OneComplaint, logging.FileHandler):
+class _FileHandler(_WarnOnceHandler, logging.FileHandler):
     """Appends to a file."""
 
 
-class _BarSafeHandler(_OneComplaint):
-    """Prints to stdout without tearing a progress bar."""
+class _BarSafeHandler(_WarnOnceHandler):
+    """Prints to stdout without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print ``record``, above the bar where there is one."""
+        """Print ``record``, above the progress bar if there is one."""
         try:
             tqdm.write(_printable(self.format(record)), file=sys.stdout)
             sys.stdout.flush()
@@ -50,13 +50,13 @@ class _BarSafeHandler(_OneComplaint):
 
 
 def _printable(text: str) -> str:
-    """Return ``text`` with numbers for the characters that stdout's encoding lacks."""
+    """Return ``text`` with escapes for characters that stdout's encoding does not have."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Formatter(logging.Formatter):
-    """The message as it is, with the level before warnings and errors."""
+    """Formats the plain message, with the level before warnings and errors."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of ``record``."""
@@ -65,10 +65,10 @@ class _Formatter(logging.Formatter):
 
 
 def setup_logging(folder: str | Path | None = None, rank: int | None = None) -> None:
-    """Send the messages of all ``pet`` loggers to the terminal and, appended, to folder/log.txt.
+    """Send the messages of all ``pet`` loggers to the terminal and append them to folder/log.txt.
 
-    Only rank 0 does; the other ranks (by default the process group's) print errors alone. A
-    second call replaces the first.
+    Only rank 0 does so; other ranks print only errors. ``rank`` defaults to that of the process
+    group. A second call replaces the first.
     """
     rank = get_rank() if rank is None else rank
     close_logging()
@@ -85,12 +85,12 @@ def setup_logging(folder: str | Path | None = None, rank: int | None = None) -> 
         handler.setFormatter(_Formatter())
         _logger.addHandler(handler)
     _logger.setLevel(logging.INFO)
-    # A library that configures the root logger must not make every line come twice.
+    # If a library configures the root logger, lines must not be printed twice.
     _logger.propagate = False
 
 
 def close_logging() -> None:
-    """Undo ``setup_logging``, and close its file."""
+    """Undo ``setup_logging`` and close the log file."""
     for handler in list(_logger.handlers):
         _logger.removeHandler(handler)
         handler.close()
@@ -99,6 +99,6 @@ def close_logging() -> None:
 
 
 def logging_rank(message: str, distributed: bool = False, local_rank: int = 0) -> None:
-    """Log ``message`` once a machine: of several processes, from the one with local rank 0."""
+    """Log ``message`` once per machine: if ``distributed``, only with ``local_rank`` 0."""
     if not distributed or local_rank == 0:
         _logger.info("%s", message)

@@ -1,4 +1,4 @@
-"""What a training run writes: log lines, metrics.jsonl, TensorBoard, and a progress bar."""
+"""The training log: log lines, metrics.jsonl, TensorBoard, and a progress bar."""
 
 import json
 import math
@@ -26,14 +26,13 @@ __all__ = ["METRICS_FILE", "TrainingLogger", "build_logger", "logging_rank", "se
 
 
 class TrainingLogger:
-    """Gathers the numbers of every iteration and writes them at each ``display_iter``-th and last.
+    """Collects statistics of every iteration; writes them every ``display_iter`` and at the end.
 
     An iteration calls ``iter_tic``, ``data_tic``, ``data_toc``, ``update_stats``, ``log_stats``,
     ``iter_toc``, in this order. The time between two iterations, in which the loop waits for the
-    loader, counts as the later one's time for data. The losses stay on their device until an entry
-    is due. An entry goes, as ``median of the last display_iter iterations (average of the run)``,
-    to the log; the medians go to ``metrics.jsonl`` and to ``tensorboard/``. Only the main process
-    writes.
+    loader, counts as data time of the later one. The losses stay on their device until an entry is
+    due. The log shows ``median of the last display_iter iterations (average of the run)``;
+    ``metrics.jsonl`` and ``tensorboard/`` get the medians. Only the main process writes.
     """
 
     def __init__(
@@ -45,9 +44,9 @@ class TrainingLogger:
         start_iter: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Begin in ``folder`` after ``start_iter`` updates; what a longer run left is cut off.
+        """Log into ``folder`` from update ``start_iter`` + 1 on, and drop later entries there.
 
-        ``name`` is the config file's, for the log lines. ``clock`` counts seconds.
+        ``name`` of the config file appears in the log lines. ``clock`` returns seconds.
         """
         self._folder, self._name = Path(folder), name
         self._max_iter, self._display_iter = max_iter, display_iter
@@ -74,17 +73,17 @@ class TrainingLogger:
             )
 
     def iter_tic(self) -> None:
-        """Start an iteration: its batch is there."""
+        """Start an iteration, after its batch has arrived."""
         now = self._clock()
         self._iter_start = now if self._last_toc is None else self._last_toc
         self._waited = now - self._iter_start
 
     def data_tic(self) -> None:
-        """Start moving the batch to the device."""
+        """Start timing the transfer of the batch to the device."""
         self._data_start = self._clock()
 
     def data_toc(self) -> None:
-        """End what ``data_tic`` started."""
+        """End timing the transfer."""
         self._times["data_time"].update(self._clock() - self._data_start + self._waited)
 
     def iter_toc(self) -> None:
@@ -95,7 +94,7 @@ class TrainingLogger:
             self._bar.update()
 
     def skip_time(self) -> None:
-        """Leave out of the logged times what was done since the last iteration ended."""
+        """Exclude the time since the end of the last iteration from the logged times."""
         self._last_toc = self._clock()
 
     def update_stats(
@@ -104,11 +103,11 @@ class TrainingLogger:
         distributed: bool | None = None,
         world_size: int | None = None,
     ) -> None:
-        """Take in what the model returned for one more iteration.
+        """Add the model's ``outputs`` of the next iteration.
 
-        Where ``distributed``, every process must call this, with the same names in ``outputs``:
-        the values are averaged over the ``world_size`` processes whenever an entry is due. Both
-        default to what the process group says.
+        If ``distributed``, every process must call this, with the same names in ``outputs``: when
+        an entry is due, the values are averaged over the ``world_size`` processes. Both arguments
+        default to those of the process group.
         """
         if distributed is None:
             distributed = is_distributed()
@@ -123,9 +122,9 @@ class TrainingLogger:
             self._read((world_size or get_world_size()) if distributed else 1)
 
     def log_stats(self, iteration: int, lr: float) -> None:
-        """Write the entry of ``iteration``, whose base learning rate is ``lr``, where one is due.
+        """Write the entry of ``iteration``, with base learning rate ``lr``, if one is due.
 
-        Raises FloatingPointError where a loss since the last entry was not finite.
+        Raises FloatingPointError if a loss since the last entry was not finite.
         """
         assert iteration == self._iteration, (iteration, self._iteration)
         self._lr = lr
@@ -136,15 +135,15 @@ class TrainingLogger:
             self._write(self._board)
 
     def check_finite(self) -> None:
-        """Raise FloatingPointError where a loss of this process since the last entry is not finite.
+        """Raise FloatingPointError if a loss of this process since the last entry is not finite.
 
-        Waits for the device. Call it before a checkpoint is written.
+        Synchronises with the device. Call this before writing a checkpoint.
         """
         values = self._pending.stack()
         self._raise_if(self._failed + self._bad_losses(self._pending.label(values)))
 
     def close(self) -> None:
-        """Write out what is buffered, and end the progress bar."""
+        """Flush TensorBoard and close the progress bar."""
         if self._board is not None:
             self._board.close()
         if self._bar is not None:
@@ -165,7 +164,7 @@ class TrainingLogger:
         return self._iteration % self._display_iter == 0 or self._iteration == self._max_iter
 
     def _read(self, world_size: int) -> None:
-        """Bring the pending values to the meters; the one place that waits for the device."""
+        """Move the pending values to the meters, with one device sync."""
         values = self._pending.stack()
         if world_size > 1:
             dist.all_reduce(values)
@@ -186,7 +185,7 @@ class TrainingLogger:
         ]
 
     def _raise_if(self, failed: list[tuple[int, str, float]]) -> None:
-        """Raise for the first iteration in ``failed``: (iteration, name, value) of bad losses."""
+        """Raise FloatingPointError if ``failed`` has any (iteration, name, value)."""
         if not failed:
             return
         first = failed[0][0]
@@ -198,7 +197,7 @@ class TrainingLogger:
         )
 
     def _write(self, board: SummaryWriter) -> None:
-        # Before the first iteration has ended, its time so far must do.
+        # Until the first iteration has ended, its time so far is used.
         so_far = self._clock() - self._iter_start
         times = {"iter_time": (so_far, so_far)}
         times |= {name: meter.pair for name, meter in self._times.items() if meter}
@@ -224,7 +223,7 @@ class TrainingLogger:
 
 
 def build_logger(name: str, start_iter: int = 0, cfg: CfgNode = cfg) -> TrainingLogger:
-    """Return the logger of the run in CKPT; ``name`` is its config file's, for the log lines."""
+    """Return the logger of the run in CKPT; ``name`` of the config file is in the log lines."""
     return TrainingLogger(
         name,
         cfg.CKPT,
@@ -235,7 +234,7 @@ def build_logger(name: str, start_iter: int = 0, cfg: CfgNode = cfg) -> Training
 
 
 def cut_metrics(path: Path, last_iter: int) -> None:
-    """Drop the lines of ``path`` after iteration ``last_iter``, and any that was cut off."""
+    """Remove the lines of ``path`` after iteration ``last_iter``, and truncated lines."""
     if not path.is_file():
         return
     text = path.read_text(encoding="utf-8")
@@ -246,7 +245,7 @@ def cut_metrics(path: Path, last_iter: int) -> None:
 
 
 def _iteration_of(line: str) -> float:
-    """Return the iteration of a line of metrics.jsonl; infinity where the line is no such thing."""
+    """Return the iteration of a line of metrics.jsonl, or infinity if the line is invalid."""
     try:
         return float(json.loads(line)["iter"])
     except (ValueError, KeyError, TypeError):

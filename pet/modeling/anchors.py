@@ -18,6 +18,7 @@ class AnchorGenerator(nn.Module):
 
     def __init__(
         self,
+        *,
         sizes: Sequence[Sequence[float]],
         ratios: Sequence[float],
         strides: Sequence[int],

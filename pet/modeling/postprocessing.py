@@ -16,7 +16,7 @@ from pet.ops.soft_nms import SoftNMSRule, soft_nms_by_group
 from pet.structures import Detections
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectionRule:
     """Which scored boxes become detections."""
 
@@ -75,15 +75,17 @@ def build_detection_rule(cfg: CfgNode = cfg) -> DetectionRule:
     """Return the rule by which scored boxes become detections."""
     fast = cfg.FAST_RCNN
     return DetectionRule(
-        fast.SCORE_THRESH,
-        fast.NMS,
-        fast.DETECTIONS_PER_IMG,
-        fast.MIN_SIZE,
-        build_soft_nms_rule(cfg),
+        score_thresh=fast.SCORE_THRESH,
+        nms_thresh=fast.NMS,
+        max_per_image=fast.DETECTIONS_PER_IMG,
+        min_size=fast.MIN_SIZE,
+        soft_nms=build_soft_nms_rule(cfg),
     )
 
 
 def build_soft_nms_rule(cfg: CfgNode = cfg) -> SoftNMSRule | None:
     """Return the rule of soft-NMS, or None where ``TEST.SOFT_NMS`` is off."""
     soft = cfg.TEST.SOFT_NMS
-    return SoftNMSRule(soft.METHOD, soft.SIGMA, soft.SCORE_THRESH) if soft.ENABLED else None
+    if not soft.ENABLED:
+        return None
+    return SoftNMSRule(method=soft.METHOD, sigma=soft.SIGMA, score_thresh=soft.SCORE_THRESH)

@@ -1,6 +1,6 @@
 """Box arithmetic. Boxes are (..., 4) xyxy, continuous pixels: width = x2 - x1.
 
-N and M boxes; every function is right for none.
+N and M boxes; every function also works for zero boxes.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-#: Largest log-scale change of width or height that a delta may ask for (Detectron).
+#: Upper limit of the deltas dw and dh (Detectron).
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 
 
@@ -18,8 +18,8 @@ def box_area(boxes: Tensor) -> Tensor:
 
 
 def box_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the (N, M) intersection over union of two sets of boxes, 0 where both are empty."""
-    # Coordinate by coordinate: three times as fast on a CPU as pairs of them.
+    """Return the (N, M) intersection over union of two sets of boxes, 0 if both boxes are empty."""
+    # Each coordinate separately: on a CPU three times as fast as pairs of coordinates.
     left_a, top_a, right_a, bottom_a = boxes_a[:, None].unbind(-1)
     left_b, top_b, right_b, bottom_b = boxes_b.T.contiguous()
     width = (torch.minimum(right_a, right_b) - torch.maximum(left_a, left_b)).clamp(min=0)
@@ -30,7 +30,7 @@ def box_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
 
 
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return ``boxes`` (..., 4) with every corner inside an image of ``size`` (height, width)."""
+    """Return ``boxes`` (..., 4) clipped to an image of ``size`` (height, width)."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     height, width = size
     return torch.stack(
@@ -39,23 +39,23 @@ def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def scale_boxes(boxes: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
-    """Return ``boxes`` (..., 4) of an image stretched by the two ratios."""
+    """Return ``boxes`` (..., 4) after the image is resized by the two ratios."""
     return boxes * boxes.new_tensor((ratio_x, ratio_y, ratio_x, ratio_y))
 
 
 def flip_boxes(boxes: Tensor, width: int) -> Tensor:
-    """Return ``boxes`` (..., 4) of the mirrored image; ``width`` of the image in pixels."""
+    """Return ``boxes`` (..., 4) after the image, ``width`` pixels wide, is mirrored."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack((width - x2, y1, width - x1, y2), dim=-1)
 
 
 def smallest_side(boxes: Tensor) -> Tensor:
-    """Return the shorter side (...,) of ``boxes`` (..., 4) in pixels, or nan where not finite."""
+    """Return the shorter side (...,) of ``boxes`` (..., 4) in pixels; NaN if a box has a NaN."""
     return torch.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
 
 
 def valid_boxes(boxes: Tensor, min_size: float = 0.0) -> Tensor:
-    """Return (...,) bool: finite, not empty, and both sides at least ``min_size`` pixels."""
+    """Return (...,) bool: whether a box is finite and not empty, and has sides >= ``min_size``."""
     smallest = smallest_side(boxes)
     return torch.isfinite(boxes).all(dim=-1) & (smallest > 0) & (smallest >= min_size)
 
@@ -63,7 +63,7 @@ def valid_boxes(boxes: Tensor, min_size: float = 0.0) -> Tensor:
 def encode_boxes(
     boxes: Tensor, anchors: Tensor, weights: tuple[float, float, float, float]
 ) -> Tensor:
-    """Return the deltas (..., 4) that ``decode_boxes`` turns from ``anchors`` into ``boxes``.
+    """Return the deltas (..., 4) from ``anchors`` to ``boxes``, the inverse of ``decode_boxes``.
 
     Deltas are (dx, dy, dw, dh) times ``weights``: R-CNN (Girshick et al. 2014, appendix C).
     """
@@ -71,7 +71,7 @@ def encode_boxes(
     x, y, width, height = _centre_and_size(boxes)
     dx, dy = (x - anchor_x) / anchor_width, (y - anchor_y) / anchor_height
     dw, dh = torch.log(width / anchor_width), torch.log(height / anchor_height)
-    # The weights stay numbers: a tensor of them would wait for the device.
+    # The weights stay numbers: making a tensor of them would synchronise with the device.
     weighted = [delta * weight for delta, weight in zip((dx, dy, dw, dh), weights, strict=True)]
     return torch.stack(weighted, dim=-1)
 
@@ -79,9 +79,9 @@ def encode_boxes(
 def decode_boxes(
     deltas: Tensor, anchors: Tensor, weights: tuple[float, float, float, float]
 ) -> Tensor:
-    """Return the boxes (..., 4) that ``deltas`` (..., 4) make of ``anchors``, broadcast together.
+    """Return the boxes (..., 4): ``deltas`` (..., 4) applied to ``anchors``, with broadcasting.
 
-    dw and dh are held to ``MAX_LOG_SCALE`` so that an untrained head cannot overflow.
+    dw and dh are clamped to ``MAX_LOG_SCALE``, so that an untrained head cannot overflow.
     """
     dx, dy, dw, dh = (delta / w for delta, w in zip(deltas.unbind(-1), weights, strict=True))
     anchor_x, anchor_y, anchor_width, anchor_height = _centre_and_size(anchors)
@@ -92,7 +92,7 @@ def decode_boxes(
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return x and y of the centres, widths and heights (...,) of ``boxes`` (..., 4)."""
+    """Return centre x, centre y, width and height, each (...,), of ``boxes`` (..., 4)."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     width, height = x2 - x1, y2 - y1
     return x1 + 0.5 * width, y1 + 0.5 * height, width, height

@@ -1,4 +1,4 @@
-"""The 3x3 convolution that keeps the size of a map."""
+"""The 3x3 convolution with stride 1 and padding 1."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch.nn import functional as F
 
 from pet.ops.cpu.winograd import winograd_conv3x3
 
-# With so many channels, and from so many rows of a map and pixels of all images on, it is faster
-# than the plain convolution.
+# The limits from which Winograd's algorithm is faster than the plain convolution: input and output
+# channels, height of the map, pixels over all images.
 _CHANNELS, _MIN_ROWS, _MIN_PIXELS = range(128, 257), 12, 2500
 
 
-def winograd_pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether Winograd's way is the faster one for ``x`` (N, C, H, W) and ``weight`` (K, C, 3, 3).
+def use_winograd(x: Tensor, weight: Tensor) -> bool:
+    """Whether to convolve ``x`` (N, C, H, W) by ``weight`` (K, C, 3, 3) with Winograd's algorithm.
 
-    As measured in float32, on a CPU with AVX-512.
+    True where it was measured to be faster, in float32 on a CPU with AVX-512.
     """
     return (
-        not torch.compiler.is_compiling()  # the first, as the compiler cannot see through all below
+        not torch.compiler.is_compiling()  # first: the compiler cannot trace some checks below
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
@@ -33,11 +33,11 @@ def winograd_pays(x: Tensor, weight: Tensor) -> bool:
 
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``F.conv2d(x, weight, bias, padding=1)``, on a CPU by Winograd's way where it pays.
+    """Return ``F.conv2d(x, weight, bias, padding=1)``, by Winograd's algorithm if that is faster.
 
-    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W). By Winograd's
-    way that is channels_last, and has first derivatives only.
+    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W). With
+    Winograd's algorithm the result is channels_last and has first derivatives only.
     """
-    if winograd_pays(x, weight):
+    if use_winograd(x, weight):
         return winograd_conv3x3(x, weight, bias)
     return F.conv2d(x, weight, bias, padding=1)

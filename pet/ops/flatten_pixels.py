@@ -1,4 +1,4 @@
-"""A map as the rows of a matrix, one for each pixel."""
+"""Flattening a feature map to one row per pixel."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def flatten_pixels(feature: Tensor) -> Tensor:
-    """Return the pixels (N * H * W, C) of a map (N, C, H, W), not copied if it is channels_last."""
-    rows: Tensor = _Rows.apply(feature)
+    """Return the pixels (N * H * W, C) of a map (N, C, H, W); a channels_last map is not copied."""
+    rows: Tensor = _FlattenPixels.apply(feature)
     return rows
 
 
-class _Rows(torch.autograd.Function):
-    """The rows of a map.
+class _FlattenPixels(torch.autograd.Function):
+    """Permutes and reshapes, with a gradient that is not a view.
 
-    As a permuted view of it they would do, but for the gradient: autograd adds the next one to it
-    in place only where it is no view, and else into a map of its own.
+    Autograd adds further gradients in place only if the first one is not a view; with a plain
+    permute it would allocate another map.
     """
 
     @staticmethod

@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Return ``x`` in float32, or as it is where it is in float64."""
+    """Return ``x`` in float32; a float64 tensor keeps its type."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""What a gradient meets on its way back."""
+"""Scaling of gradients in the backward pass."""
 
 from typing import Any
 
@@ -18,6 +18,6 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """Return ``x``, whose gradient arrives multiplied by ``factor``."""
+    """Return ``x``; in the backward pass its gradient is multiplied by ``factor``."""
     scaled: Tensor = _ScaleGradient.apply(x, factor)
     return scaled

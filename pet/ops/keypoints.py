@@ -1,8 +1,8 @@
 """Keypoint arithmetic. Keypoints are (..., P, 3): x, y in continuous pixels, and a third value.
 
-The third is the visibility of an annotated point (0 not labelled, 1 hidden, 2 visible) or tells how
-sure a predicted one is. R RoIs, P points, H and W the sides of a heatmap, in cells; every function
-is right for none.
+The third is the visibility of an annotated point (0 not labelled, 1 hidden, 2 visible) or the
+confidence of a predicted one. R RoIs, P points, H and W height and width of a heatmap in cells;
+every function also works for R = 0.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: The bin of a point that is not labelled, or not in its box.
+#: The bin of a point that is not labelled or lies outside its box.
 NO_BIN = -1
 
 
 def scale_keypoints(keypoints: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
-    """Return ``keypoints`` (..., P, 3) of an image stretched by the two ratios."""
+    """Return ``keypoints`` (..., P, 3) after the image is resized by the two ratios."""
     return keypoints * keypoints.new_tensor((ratio_x, ratio_y, 1.0))
 
 
 def flip_keypoints(keypoints: Tensor, width: int, order: Sequence[int]) -> Tensor:
-    """Return ``keypoints`` (..., P, 3) of the mirrored image; ``width`` of the image in pixels.
+    """Return ``keypoints`` (..., P, 3) after the image, ``width`` pixels wide, is mirrored.
 
-    Point ``order[p]`` becomes point p, as a left hand becomes a right one. Points whose third value
-    is 0 are nowhere, and stay where they are.
+    Point ``order[p]`` becomes point p, as a left hand becomes a right hand. Points whose third
+    value is 0 have no position and are not mirrored.
     """
     x, y, third = keypoints[..., list(order), :].unbind(-1)
     return torch.stack((torch.where(third > 0, width - x, x), y, third), dim=-1)
 
 
 def keypoint_bins(keypoints: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (R, P) int64, the cell row * W + column of each point in a grid laid over its box.
+    """Return (R, P) int64: the cell, row * W + column, of each point in a grid over its box.
 
     ``keypoints`` (R, P, 3) with visibilities, ``boxes`` (R, 4), ``size`` (H, W) of the grid. A
-    point on the right or lower side of the box is in the last column or row, one outside, or not
-    labelled, in ``NO_BIN``. The steps are those of torchvision and Detectron2.
+    point on the right or lower edge of the box is in the last column or row. A point that is
+    outside or not labelled gets ``NO_BIN``. The steps are those of torchvision and Detectron2.
     """
     height, width = size
     x1, y1, x2, y2 = boxes[:, None].unbind(-1)
@@ -48,12 +48,12 @@ def keypoint_bins(keypoints: Tensor, boxes: Tensor, size: tuple[int, int]) -> Te
 
 
 def decode_heatmaps(logits: Tensor, boxes: Tensor, score_method: str) -> Tensor:
-    """Return the most likely place of each point, (R, P, 3), in the pixels of ``boxes``.
+    """Return the most likely position of each point, (R, P, 3), in the pixels of ``boxes``.
 
-    ``logits`` (R, P, H, W), ``boxes`` (R, 4). A heatmap is stretched by bicubic interpolation over
-    as many cells as its box has pixels, rounded up; the point lies at the centre of the best cell
-    (Mask R-CNN, as in Detectron). The third value is, by ``score_method``, 1 ("one"; torchvision)
-    or exp(best logit) / sum of exp over the H * W cells ("probability"; Detectron2).
+    ``logits`` (R, P, H, W), ``boxes`` (R, 4). Each heatmap is resized, bicubically, to the size of
+    its box in pixels, rounded up; the point is the centre of the cell with the highest logit
+    (Mask R-CNN, as in Detectron). The third value depends on ``score_method``: 1 ("one",
+    torchvision) or exp(highest) / sum of exp over the H * W cells ("probability", Detectron2).
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
     cells = sides.ceil()
@@ -72,9 +72,9 @@ def decode_heatmaps(logits: Tensor, boxes: Tensor, score_method: str) -> Tensor:
 
 
 def _peaks(logits: Tensor, cells: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Return column, row and value of each stretched map's highest cell, R times (P,).
+    """Return column, row and value of the highest cell of each resized map: R tensors (P,) each.
 
-    ``cells`` (R, 2) the width and height to which a map is stretched.
+    ``cells`` (R, 2): the width and height to which the maps of an RoI are resized.
     """
     columns, rows, values = [], [], []
     for maps, (width, height) in zip(logits, cells.long().tolist(), strict=True):

@@ -9,7 +9,7 @@ from torchvision.ops import generalized_box_iou_loss
 def smooth_l1_sum(pred: Tensor, target: Tensor, beta: float) -> Tensor:
     """Return the summed smooth L1 loss (Girshick 2015, equation 3); ``beta`` 0 is plain L1.
 
-    Below ``beta`` the loss is quadratic, above it linear with slope 1. Zero for no elements.
+    Below ``beta`` the loss is quadratic, above it linear with slope 1. It is 0 for no elements.
     """
     if beta == 0:
         return (pred - target).abs().sum()
@@ -17,9 +17,9 @@ def smooth_l1_sum(pred: Tensor, target: Tensor, beta: float) -> Tensor:
 
 
 def giou_sum(boxes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the sum of 1 - GIoU (Rezatofighi et al. 2019) of pairs of boxes; 0 for none.
+    """Return the weighted sum of 1 - GIoU (Rezatofighi et al. 2019) of N pairs of boxes.
 
-    ``boxes`` and ``target`` (N, 4) xyxy; ``weight`` (N,) of each pair.
+    ``boxes`` and ``target`` (N, 4) xyxy; ``weight`` (N,). The sum is 0 for no pairs.
     """
     return (generalized_box_iou_loss(boxes, target) * weight).sum()
 
@@ -29,10 +29,11 @@ def sigmoid_focal_sum(
 ) -> Tensor:
     """Return the summed focal loss of sigmoid outputs (Lin et al. 2017, equation 5); 0 for none.
 
-    ``logits`` and ``target``, bool, (N, K); ``weight`` (N,) of each row. ``alpha`` weighs outputs
-    whose target is true, and 1 - ``alpha`` the others; ``gamma`` 0 is weighted cross-entropy.
+    ``logits`` (N, K), ``target`` (N, K) bool; ``weight`` (N,), one for each sample. Outputs whose
+    target is true have weight ``alpha``, the others 1 - ``alpha``; ``gamma`` 0 gives weighted
+    cross-entropy.
     """
-    wrong = torch.where(target, -logits, logits)  # the logit of being wrong: 1 - p_t is its sigmoid
+    wrong = torch.where(target, -logits, logits)  # its sigmoid is 1 - p_t
     loss = wrong.sigmoid() ** gamma * F.softplus(wrong)
     return (loss * torch.where(target, alpha, 1 - alpha) * weight[:, None]).sum()
 
@@ -52,6 +53,6 @@ def cross_entropy_mean(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the fraction of ``logits`` (N, K + 1) whose largest entry is the label; 0 for none."""
+    """Return the share of ``logits`` (N, K + 1) whose largest entry is the label; 0 for none."""
     hits = (logits.detach().argmax(dim=1) == labels).sum(dtype=torch.float32)
     return hits / max(len(labels), 1)

@@ -1,4 +1,4 @@
-"""Training masks sampled from packed crops.
+"""Mask targets by bilinear sampling of mask crops.
 
 R RoIs, N masks.
 """
@@ -8,6 +8,7 @@ from torch import Tensor
 
 
 def sample_crops(
+    *,
     bits: Tensor,
     starts: Tensor,
     origins: Tensor,
@@ -16,12 +17,12 @@ def sample_crops(
     index: Tensor,
     resolution: tuple[int, int],
 ) -> Tensor:
-    """Sample packed mask crops bilinearly at the cell centres of a grid laid over each box.
+    """Sample mask crops bilinearly at the cell centres of a grid over each box.
 
     ``bits`` (total,) uint8, ``starts`` (N,), ``origins`` (N, 2) and ``sizes`` (N, 2) are the fields
-    of a ``MaskCrops``; ``boxes`` (R, 4) xyxy are in the pixels of the same image and ``index``
-    (R,) int64 says which mask each one sees. Returns (R, height, width) float32 in [0, 1]; what
-    lies outside a crop counts as 0.
+    of a ``MaskCrops``; ``boxes`` (R, 4) xyxy are in pixels of the same image and ``index`` (R,)
+    int64 is the mask of each box. Returns (R, height, width) float32 in [0, 1]; pixels outside a
+    crop count as 0.
     """
     height, width = resolution
     low_x, frac_x = _cell_centres(boxes[:, 0], boxes[:, 2], width, origins[index, 0])
@@ -43,7 +44,7 @@ def sample_crops(
 
 
 def _cell_centres(low: Tensor, high: Tensor, cells: int, origin: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (R, cells) int64 and float: the crop pixel before each cell centre, the rest to it."""
+    """Return the crop pixel before each cell centre, (R, cells) int64, and the remaining offset."""
     centre = (torch.arange(cells, device=low.device, dtype=low.dtype) + 0.5) / cells
     place = low[:, None] + centre * (high - low)[:, None] - origin[:, None] - 0.5
     before = place.floor()

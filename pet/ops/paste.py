@@ -1,6 +1,6 @@
-"""Predicted masks into pixels, in the two ways that published models are scored with.
+"""Pasting predicted masks into an image, by the two methods used for published results.
 
-M the side of the mask grid. Only the pixels that a box covers are computed, never a whole image.
+M is the side of the mask grid. Only the pixels of the box are computed, never a full image.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,23 +11,23 @@ from torch.nn import functional as F
 
 
 def paste_pixel_centre(prob: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, int, int]:
-    """Interpolate a mask at the centres of the pixels inside its box; foreground from 0.5 on.
+    """Interpolate a mask at the pixel centres inside its box; foreground is >= 0.5.
 
     ``prob`` (M, M) in [0, 1]; ``box`` (4,) xyxy in pixels of an image of ``size`` (height, width).
-    Outside the grid there are zeros, as in detectron2. Returns (height, width) bool of the box's
-    pixels and the column and row of the first; no pixel outside them is foreground, and an empty
-    box has none.
+    The mask is 0 outside the grid, as in detectron2. Returns the pixels of the box as (height,
+    width) bool, and the column and row of the first. All pixels outside are background; an empty
+    box has no pixels.
     """
     x1, y1, x2, y2 = box.tolist()
-    columns, weight_x = _pixel_weights(x1, x2, prob.shape[1], size[1], prob)
-    rows, weight_y = _pixel_weights(y1, y2, prob.shape[0], size[0], prob)
+    columns, weight_x = _pixel_weights(x1, x2, cells=prob.shape[1], limit=size[1], like=prob)
+    rows, weight_y = _pixel_weights(y1, y2, cells=prob.shape[0], limit=size[0], like=prob)
     return weight_y @ prob @ weight_x.T >= 0.5, columns, rows
 
 
 def _pixel_weights(
-    low: float, high: float, cells: int, limit: int, like: Tensor
+    low: float, high: float, *, cells: int, limit: int, like: Tensor
 ) -> tuple[int, Tensor]:
-    """Return the first pixel whose centre is in [low, high], and (pixels, M) weights of cells."""
+    """Return the first pixel with its centre in [low, high], and the cell weights (pixels, M)."""
     first = min(max(int(-(-(low - 0.5) // 1)), 0), limit)
     last = max(min(int((high - 0.5) // 1) + 1, limit), first)
     if high <= low:
@@ -39,15 +39,15 @@ def _pixel_weights(
 
 
 def paste_integer_box(prob: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, int, int]:
-    """Stretch a mask over the whole pixels of its box; foreground above 0.5.
+    """Resize a mask to the integer pixels of its box; foreground is > 0.5.
 
-    Takes and returns what ``paste_pixel_centre`` does, by the rules of Detectron and torchvision
-    (``paste_masks_in_image``): the mask gets a rim of zeros, one cell wide, and the box grows by
-    it; then its corners are cut towards zero to whole pixels, both of which belong to it. So even
-    an empty box covers a pixel.
+    Arguments and results are those of ``paste_pixel_centre``. The rules are those of Detectron and
+    torchvision (``paste_masks_in_image``): the mask is padded with one cell of zeros, and the box
+    is enlarged accordingly; its corners are truncated towards zero to whole pixels, both inclusive.
+    So even an empty box covers a pixel.
     """
     height, width = prob.shape
-    # In the precision of the box, so that a corner is cut to the pixel that it is cut to there.
+    # In the precision of the box, so that corners are truncated to the same pixels as there.
     growth = box.new_tensor(((width + 2) / width, (height + 2) / height))
     half, centre = (box[2:] - box[:2]) * 0.5 * growth, (box[2:] + box[:2]) * 0.5
     x1, y1 = (centre - half).long().tolist()
@@ -61,7 +61,7 @@ def paste_integer_box(prob: Tensor, box: Tensor, size: tuple[int, int]) -> tuple
 
 
 def _inside(first: int, count: int, limit: int) -> range:
-    """Return those of ``count`` pixels from ``first`` on that are among the first ``limit``."""
+    """Return ``count`` pixels from ``first`` on, clipped to 0..``limit`` - 1."""
     start = min(max(first, 0), limit)
     return range(start, max(min(first + count, limit), start))
 

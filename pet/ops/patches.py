@@ -1,4 +1,4 @@
-"""What the maps of a pyramid hold around some pixels: all that convolutions read for those."""
+"""Extracting patches of feature maps around single pixels, as inputs of convolutions."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,24 @@ from pet.ops.flatten_pixels import flatten_pixels
 def extract_patches(
     maps: Sequence[Tensor], image: Tensor, pixel: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the squares of ``maps`` around S pixels, and which of their pixels a map has.
+    """Return the patches of ``maps`` around S pixels, and which of their pixels lie on a map.
 
-    ``maps`` (N, C, H_l, W_l); ``image`` (S,) int64, and ``pixel`` (S,) int64 within the image,
-    level after level and row by row. Returns (S, C, D, D), channels_last and 0 beyond the map, with
-    D = 2 * ``radius`` + 1; and bool (S, 1, D, D).
+    ``maps`` (N, C, H_l, W_l), one per level; ``image`` (S,) int64 is the image of each pixel, and
+    ``pixel`` (S,) int64 its index within the image, over all levels, row by row. Returns patches
+    (S, C, D, D), channels_last and 0 outside the map, with D = 2 * ``radius`` + 1; and (S, 1, D, D)
+    bool.
     """
     number = torch.arange(len(pixel), device=pixel.device)
     step = torch.arange(-radius, radius + 1, device=pixel.device)
     squares: Tensor | None = None
     on_any = torch.zeros((), dtype=torch.bool, device=pixel.device)
     first = 0
-    # Each level is asked for all pixels: which are its own only the device knows.
+    # Each level is read for all pixels: selecting its own would synchronise with the device.
     for level in maps:
         height, width = level.shape[-2:]
         place = pixel - first
         of_level = (place >= 0) & (place < height * width)
-        # Those of others read anywhere, and not all in one place, where gradients are added up.
+        # Pixels of other levels read spread positions: one would serialise the gradient's adds.
         place = torch.where(of_level, place, number % (height * width))
         y = (place // width)[:, None, None] + step[:, None]
         x = (place % width)[:, None, None] + step

@@ -3,22 +3,23 @@
 from torch import Tensor
 from torchvision import ops
 
-from pet.ops.cpu.roi_align import roi_align_by_rows
+from pet.ops.cpu.roi_align import roi_align_cpu
 
 
 def roi_align(
     feature: Tensor,
     rois: Tensor,
+    *,
     resolution: tuple[int, int],
     scale: float,
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """Return (R, C, height, width) for ``rois`` (R, 5): the index of the image, and xyxy.
+    """Return (R, C, height, width) for ``rois`` (R, 5): image index, then xyxy in input pixels.
 
-    ``feature`` (N, C, H, W), on a CPU best channels_last; boxes are in pixels of the input, and
-    ``scale`` is the feature pixels for each of them. ``sampling_ratio`` and ``aligned`` as in
-    torchvision's operator, which does the work but on a CPU.
+    ``feature`` (N, C, H, W), on a CPU preferably channels_last. ``scale`` is feature pixels per
+    input pixel. ``sampling_ratio`` and ``aligned`` are those of torchvision's operator, which is
+    used on all devices but CPUs.
     """
-    align = roi_align_by_rows if feature.device.type == "cpu" else ops.roi_align
+    align = roi_align_cpu if feature.device.type == "cpu" else ops.roi_align
     return align(feature, rois, resolution, scale, sampling_ratio, aligned)

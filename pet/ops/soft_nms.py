@@ -1,4 +1,4 @@
-"""Soft-NMS (Bodla et al. 2017): near a better box, scores fall and boxes stay."""
+"""Soft-NMS (Bodla et al. 2017): overlapping a better box lowers a box's score."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from torch import Tensor
 from pet.ops.boxes import box_iou
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SoftNMSRule:
-    """How a box's score falls for the better boxes of its group that it overlaps."""
+    """The rule by which scores decay for boxes that overlap a better box of their group."""
 
     method: str = "linear"  # "linear" or "gaussian"
     sigma: float = 0.5  # width of the Gaussian, in IoU²
-    score_thresh: float = 0.0001  # boxes whose score has fallen to this or below are dropped
+    score_thresh: float = 0.0001  # boxes with this score or less are dropped
 
 
 def _linear(iou: Tensor, iou_thresh: float, sigma: float) -> Tensor:
@@ -43,17 +43,17 @@ def soft_nms_by_group(
 ) -> tuple[Tensor, Tensor]:
     """Return the indices (n,) int64 of the best boxes and their new scores (n,), best first.
 
-    ``boxes`` (N, 4) xyxy of one image, ``scores`` (N,) in 0..1, ``groups`` (N,) int64: only boxes
-    of one group (a class) take from each other's scores. The best box is taken, the scores of the
-    others of its group fall, and so on, at most ``max_count`` times (figure 2 of the paper).
-    "linear" multiplies by 1 - IoU where the IoU is above ``iou_thresh`` (equation 1), "gaussian" by
-    exp(-IoU² / sigma) everywhere (equation 2).
+    ``boxes`` (N, 4) xyxy of one image, ``scores`` (N,) in 0..1, ``groups`` (N,) int64: a box lowers
+    only scores of its own group (class). The best box is kept, the scores of the others of its
+    group decay, and so on, at most ``max_count`` times (figure 2 of the paper). "linear" multiplies
+    a score by 1 - IoU if the IoU is above ``iou_thresh`` (equation 1), "gaussian" always by
+    exp(-IoU² / sigma) (equation 2).
     """
     factor = SOFT_NMS_METHODS[rule.method]
     boxes, remaining = boxes.float(), scores.float().clone()
     index, kept = [], []
-    # Groups leave each other alone, so the best of all is taken each time; how often does not
-    # depend on the values, which would wait for the device.
+    # Groups are independent, so the best box of all groups is taken each time. The number of steps
+    # does not depend on the values, so nothing synchronises with the device.
     for _ in range(min(max_count, len(scores))):
         score, best = remaining.max(dim=0, keepdim=True)
         index.append(best)

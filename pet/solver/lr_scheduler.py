@@ -1,7 +1,7 @@
-"""Learning-rate schedules that count updates of the weights, not epochs."""
+"""Learning-rate schedules by iteration."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from torch.optim import Optimizer
@@ -11,13 +11,14 @@ from pet.config import CfgNode, cfg
 
 @dataclass(frozen=True)
 class Schedule:
-    """The numbers of a schedule; each is described at its key under SOLVER."""
+    """The settings of a schedule; ``pet/config/base.py`` describes their keys under SOLVER."""
 
     base_lr: float
     max_iter: int
+    _: KW_ONLY
     policy: str = "STEP"  # "STEP", "COSINE" or "POLY"
-    steps: tuple[int, ...] = ()  # STEP: updates after which the rate falls, rising
-    gamma: float = 0.1  # STEP: factor of each fall
+    steps: tuple[int, ...] = ()  # STEP: updates after which the rate drops, in ascending order
+    gamma: float = 0.1  # STEP: factor of each drop
     power: float = 0.9  # POLY: exponent
     warm_up_method: str = "LINEAR"  # "LINEAR" or "CONSTANT"
     warm_up_iters: int = 0
@@ -27,8 +28,8 @@ class Schedule:
 class LearningRateScheduler:
     """Sets the learning rate of every parameter group before each update.
 
-    ``iteration`` is the number of updates begun so far, which is what the log shows; ``new_lr`` is
-    the base rate of the latest of them. A group gets ``new_lr`` times its ``lr_factor``.
+    ``iteration`` is the number of updates begun so far, as shown in the log; ``new_lr`` is the base
+    rate of the latest one. The rate of a group is ``new_lr`` times its ``lr_factor``.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:
@@ -36,15 +37,15 @@ class LearningRateScheduler:
         self._set_iteration(0)
 
     def step(self) -> None:
-        """Go on to the next update and set its rate; call it before ``optimizer.step()``."""
+        """Set the learning rate of the next update; call this before ``optimizer.step()``."""
         self._set_iteration(self.iteration + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold: the iteration alone."""
+        """Return the state for a checkpoint, which is only the iteration."""
         return {"iteration": self.iteration}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the iteration of ``state``; the schedule stays the one of this config."""
+        """Continue from the iteration of ``state``; the schedule of this object is kept."""
         self._set_iteration(int(state["iteration"]))
 
     def _set_iteration(self, iteration: int) -> None:
@@ -74,19 +75,19 @@ def build_lr_scheduler(optimizer: Optimizer, cfg: CfgNode = cfg) -> LearningRate
 def learning_rate(iteration: int, schedule: Schedule) -> float:
     """Return the base rate of update number ``iteration``, counted from 1.
 
-    It is the policy's rate times the warm-up's factor. Iteration 0, before any update, has the
-    rate at which the warm-up would begin.
+    It is the policy's rate times the warm-up factor. Iteration 0, before any update, has the
+    starting rate of the warm-up.
     """
     policy = _policy_factor(max(iteration - 1, 0), schedule)
     return schedule.base_lr * policy * _warm_up_factor(iteration, schedule)
 
 
 def _policy_factor(done: int, schedule: Schedule) -> float:
-    """Return the policy's factor on the base rate when ``done`` updates lie behind.
+    """Return the policy's factor on the base rate after ``done`` updates.
 
-    STEP keeps the full rate for ``steps[0]`` updates: number ``steps[0] + 1`` is the first with
-    the smaller one. COSINE (Loshchilov & Hutter 2017, without restarts) and POLY (Chen et al. 2017)
-    would reach 0 with update ``max_iter + 1``, so that the last update still learns.
+    STEP keeps the full rate for ``steps[0]`` updates: update ``steps[0] + 1`` is the first with the
+    lower rate. COSINE (Loshchilov & Hutter 2017, without restarts) and POLY (Chen et al. 2017)
+    would reach 0 at update ``max_iter + 1``, so that the last update still has an effect.
     """
     progress = min(done / schedule.max_iter, 1.0)
     if schedule.policy == "STEP":
@@ -101,9 +102,10 @@ def _policy_factor(done: int, schedule: Schedule) -> float:
 
 
 def _warm_up_factor(iteration: int, schedule: Schedule) -> float:
-    """Return the warm-up's factor on the rate of update number ``iteration``.
+    """Return the warm-up factor of update number ``iteration``.
 
-    LINEAR reaches 1 with update ``warm_up_iters``; CONSTANT holds through it, then jumps to 1.
+    LINEAR rises to 1 at update ``warm_up_iters``; CONSTANT stays the same until then, and is 1
+    after it.
     """
     if schedule.warm_up_iters == 0 or iteration > schedule.warm_up_iters:
         return 1.0

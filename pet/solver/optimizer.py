@@ -1,4 +1,4 @@
-"""Optimizers, with the parameter groups that detection models are trained with."""
+"""Optimizers, and the parameter groups for training detection models."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ _NORM_TYPES = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 def build_optimizer(model: nn.Module, cfg: CfgNode = cfg) -> Optimizer:
     """Return the optimizer that SOLVER describes for the trainable parameters of ``model``.
 
-    Raises ValueError where nothing of the model is trainable.
+    Raises ValueError if the model has no trainable parameter.
     """
     solver = cfg.SOLVER
     groups = parameter_groups(
@@ -33,7 +33,7 @@ def make_optimizer(
 ) -> Optimizer:
     """Return the optimizer ``name``, "SGD" or "ADAMW", on ``groups`` of ``parameter_groups``.
 
-    A group starts at ``base_lr`` times its ``lr_factor``. ADAMW has no use for ``momentum``.
+    A group starts at ``base_lr`` times its ``lr_factor``. ADAMW ignores ``momentum``.
     """
     for group in groups:
         group["lr"] = base_lr * group["lr_factor"]
@@ -46,16 +46,17 @@ def make_optimizer(
 
 def parameter_groups(
     model: nn.Module,
+    *,
     weight_decay: float,
     weight_decay_bias: float,
     weight_decay_norm: float,
     bias_lr_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Return the trainable parameters as groups: weights, biases, and those of normalisation.
+    """Return the trainable parameters in groups: weights, biases, parameters of norms.
 
-    Every group carries its ``weight_decay`` and its ``lr_factor``, the learning rate relative to
-    the base one. A parameter that several modules share comes once; a kind that the model lacks
-    has no group. Raises ValueError where nothing is trainable.
+    Every group has a ``weight_decay`` and an ``lr_factor``, the learning rate relative to the base
+    rate. A parameter that several modules share is listed once. Empty groups are left out. Raises
+    ValueError if no parameter is trainable.
     """
     members: dict[str, list[nn.Parameter]] = {"weight": [], "bias": [], "norm": []}
     for kind, parameter in _kinds(model):
@@ -63,7 +64,7 @@ def parameter_groups(
     if not any(members.values()):
         raise ValueError(
             "the model has no trainable parameter, so there is nothing to optimise; lower "
-            "BACKBONE.FREEZE_AT, or leave requires_grad on where it should learn"
+            "BACKBONE.FREEZE_AT, or set requires_grad of the parameters to train"
         )
     options = {
         "weight": {"weight_decay": weight_decay, "lr_factor": 1.0},
@@ -74,7 +75,7 @@ def parameter_groups(
 
 
 def _kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield every trainable parameter once, with "weight", "bias" or "norm"."""
+    """Yield every trainable parameter once, with its kind: "weight", "bias" or "norm"."""
     seen: set[nn.Parameter] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""What travels between parts: frozen dataclasses."""
+"""Frozen dataclasses that the parts exchange."""
 
 from pet.structures.detections import Detections
 from pet.structures.image_list import ImageInfo, ImageList, UnresizedImages

@@ -1,4 +1,4 @@
-"""A batch of images of different sizes in one padded tensor, and where each image came from."""
+"""A batch of images of different sizes in one padded tensor, and the source of each image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from pet.ops.resize import resize_bilinear
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Where an image of a batch came from."""
+    """Source and original size of an image of a batch."""
 
     image_id: int  # the id in its data set
     height: int  # pixels of the image as read, before any resizing
     width: int
     file: str  # path of the image file
-    # Why the picture could not be read, where testing goes on without: the batch has a black one.
+    # Why the file could not be read, if testing continues without it; its pixels are then black.
     error: str = ""
 
 
@@ -27,7 +27,7 @@ class ImageList:
     """Images as they leave the loader: unnormalised, BGR, padded on the right and bottom.
 
     N images, H and W the padded height and width. Pixels are uint8, or float32 where
-    INPUT.INTERPOLATION is "float", see ``UnresizedImages``.
+    INPUT.INTERPOLATION is "float" (see ``UnresizedImages``).
     """
 
     tensor: Tensor  # (N, 3, H, W) uint8 or float32, 0..255, BGR, channels_last in memory
@@ -46,15 +46,16 @@ class ImageList:
         return replace(self, tensor=self.tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "ImageList":
-        """Return the batch in page-locked memory, as the DataLoader asks for."""
+        """Return the batch in page-locked memory; the DataLoader calls this."""
         return replace(self, tensor=self.tensor.pin_memory())
 
 
 class UnresizedImages(ImageList):
-    """An ``ImageList`` whose images are resized when its tensor is first asked for.
+    """An ``ImageList`` whose images are resized at the first access to its ``tensor``.
 
-    That is where they are then: a loader hands over bytes of the stored size, and the device, which
-    has the time, makes floats of more pixels, nearly three times as many for COCO at 800.
+    They are resized on their current device. So the loader transfers uint8 images of the stored
+    size, and the device makes the larger float images: for COCO at 800 they have nearly three times
+    as many pixels.
     """
 
     stored: tuple[Tensor, ...]  # N x (H_n, W_n, 3) uint8, BGR
@@ -66,8 +67,8 @@ class UnresizedImages(ImageList):
         sizes: Sequence[tuple[int, int]],
         padded_size: tuple[int, int],
     ) -> None:
-        """Take the images as they are ``stored``, and the ``sizes`` that they are to have."""
-        # As the instance is frozen, like those of its base.
+        """``stored``: images in the stored size; ``sizes``: (height, width) after resizing."""
+        # Plain assignment fails: the dataclass is frozen.
         vars(self).update(stored=tuple(stored), sizes=tuple(sizes), padded_size=padded_size)
 
     @cached_property
@@ -82,11 +83,11 @@ class UnresizedImages(ImageList):
         return padded
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> ImageList:
-        """Return the batch on ``device``, where it is resized."""
+        """Return the batch on ``device``; it will be resized there."""
         moved = [image.to(device, non_blocking=non_blocking) for image in self.stored]
         return UnresizedImages(moved, self.sizes, self.padded_size)
 
     def pin_memory(self) -> ImageList:
-        """Return the batch in page-locked memory, as the DataLoader asks for."""
+        """Return the batch in page-locked memory; the DataLoader calls this."""
         pinned = [image.pin_memory() for image in self.stored]
         return UnresizedImages(pinned, self.sizes, self.padded_size)

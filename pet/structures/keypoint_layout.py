@@ -1,8 +1,8 @@
-"""What the keypoints of a data set are called, and how they belong together."""
+"""Names, limbs and mirror pairs of the keypoints of a data set."""
 
 from dataclasses import dataclass
 
-# Prefixes of the names that a mirror swaps.
+# Prefixes of the names that swap places in a mirrored image.
 _SIDES = (("left_", "right_"), ("right_", "left_"))
 
 
@@ -11,7 +11,7 @@ Limb = tuple[int, int]  # from one point to another, 0..P-1
 
 @dataclass(frozen=True)
 class KeypointLayout:
-    """The P points that every object of a data set has, in their order."""
+    """The P keypoints of every object of a data set, in order."""
 
     names: tuple[str, ...]  # P
     skeleton: tuple[Limb, ...] = ()
@@ -23,10 +23,10 @@ class KeypointLayout:
         return len(self.names)
 
     def flip_order(self) -> tuple[int, ...]:
-        """Return for each point the one that takes its place in the mirrored image.
+        """Return, for each point, the index of the point that replaces it in the mirrored image.
 
-        left_x and right_x change places, the others keep theirs. Raises ValueError where one of two
-        sides is missing.
+        left_x and right_x swap places, the others stay. Raises ValueError if one of the two is
+        missing.
         """
         order, lonely = [], []
         for name in self.names:

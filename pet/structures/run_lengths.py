@@ -1,6 +1,6 @@
-"""COCO's compressed run-length code of masks, read for many masks at once.
+"""Decoding COCO's compressed RLE for many masks at once.
 
-T texts, V values that they spell. Source: pycocotools, ``rleToString`` and ``rleFrString``.
+T texts, V run lengths in them. Source: pycocotools, ``rleToString`` and ``rleFrString``.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ _LONGEST = 7  # characters of a value: 35 bits, more than any mask needs
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of T masks, end to end: background and foreground take turns in each."""
+    """The concatenated runs of T masks; background and foreground alternate in each mask."""
 
     lengths: np.ndarray  # (V,) int64
-    starts: np.ndarray  # (T,) int64, where each mask begins in ``lengths``
-    sound: np.ndarray  # (T,) bool: whether the text is such a code, and no run is negative
+    starts: np.ndarray  # (T,) int64, index in ``lengths`` of the first run of each mask
+    sound: np.ndarray  # (T,) bool: whether the text is a valid RLE without negative runs
 
     def totals(self) -> np.ndarray:
-        """Return (T,) int64: the pixels of each mask, foreground and background together."""
+        """Return (T,) int64: the number of pixels, foreground and background, of each mask."""
         return _sums(self.lengths, self.starts)
 
     def foreground(self) -> np.ndarray:
-        """Return (T,) int64: the pixels of the foreground of each mask."""
+        """Return (T,) int64: the number of foreground pixels of each mask."""
         place = np.arange(len(self.lengths)) - np.repeat(self.starts, self._counts())
         return _sums(self.lengths * (place % 2), self.starts)
 
     def has_empty(self) -> np.ndarray:
-        """Return (T,) bool: whether a run but the first of a mask is of length 0."""
+        """Return (T,) bool: whether a mask has a run of length 0 that is not its first."""
         empty = self.lengths == 0
         empty[self.starts] = False
         return _sums(empty.astype(np.int64), self.starts) > 0
@@ -45,13 +45,13 @@ class Runs:
 
 
 def decode_runs(texts: Sequence[bytes]) -> Runs:
-    """Return the runs that each of ``texts`` spells; nothing is raised for what is no such code.
+    """Decode ``texts``; an invalid text raises nothing, but its mask is not ``sound``.
 
-    Each character holds five bits and a mark that more follow. From the fourth on, a run is the
-    difference to the one two before.
+    Each character holds five bits and a flag that the value continues. From the fourth on, a run is
+    stored as the difference to the run two before.
     """
     sizes = np.array([len(text) for text in texts], np.int64)
-    # An empty text spells one run of length 0, so that each has a value.
+    # An empty text is read as one run of length 0, so that each mask has a run.
     joined = b"".join(text or b"0" for text in texts)
     ends = np.cumsum(np.maximum(sizes, 1))
     codes = np.frombuffer(joined, np.uint8).astype(np.int64) - _FIRST
@@ -71,7 +71,7 @@ def decode_runs(texts: Sequence[bytes]) -> Runs:
 
 
 def without_empty(lengths: np.ndarray) -> np.ndarray:
-    """Return the runs of the same mask with none of length 0, but for the first."""
+    """Return the runs of the same mask without runs of length 0, except the first."""
     is_foreground = np.arange(len(lengths)) % 2
     lengths, is_foreground = lengths[lengths > 0], is_foreground[lengths > 0]
     starts = np.flatnonzero(np.diff(is_foreground, prepend=-1))
@@ -80,7 +80,7 @@ def without_empty(lengths: np.ndarray) -> np.ndarray:
 
 
 def _values(codes: np.ndarray, firsts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the signed value (V,) that begins at each of ``firsts``, and its characters."""
+    """Return the signed values (V,) that begin at ``firsts``, and their numbers of characters."""
     characters = np.diff(np.append(firsts, len(codes)))
     if not len(firsts):
         return np.zeros(0, np.int64), characters
@@ -92,7 +92,7 @@ def _values(codes: np.ndarray, firsts: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _undo_differences(values: np.ndarray, owner: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the runs (V,) from ``values``: the second stands with the fourth, and so on."""
+    """Return the runs (V,) from their differences: cumulative sums over every other value."""
     place = np.arange(len(values)) - starts[owner]
     lengths = values.copy()
     for chosen in (place % 2 == 1, (place % 2 == 0) & (place > 0)):

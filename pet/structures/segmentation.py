@@ -1,4 +1,4 @@
-"""Instance masks on the way from a file to a training target, and from a prediction to a file.
+"""Instance masks: polygons and RLE of a file, crops for training, RLE of predictions.
 
 N masks of an image; a crop is the part of a mask inside a box of whole pixels.
 """
@@ -18,31 +18,31 @@ Rle = dict[str, Any]  # COCO's compressed RLE: {"size": [height, width], "counts
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of a mask inside a box of whole pixels; all outside it is background."""
+    """The part of a mask inside a box of whole pixels; everything outside is background."""
 
-    bits: np.ndarray  # (height, width) uint8, 0 or 1; best column by column, as pycocotools has it
-    x: int  # column of the image that is column 0 of ``bits``
-    y: int  # row of the image that is row 0 of ``bits``
+    bits: np.ndarray  # (height, width) uint8, 0 or 1; preferably column-major, as in pycocotools
+    x: int  # image column of the first column of ``bits``
+    y: int  # image row of the first row of ``bits``
 
 
 @dataclass(frozen=True)
 class PolygonMask:
-    """A mask as the union of polygons, in continuous pixel coordinates."""
+    """A mask given by the union of polygons, in continuous pixel coordinates."""
 
     polygons: tuple[np.ndarray, ...]  # each (n, 2) float64 of x, y, n >= 3
 
     def resize(self, ratio_x: float, ratio_y: float) -> "PolygonMask":
-        """Return the mask of the image stretched by the two ratios."""
+        """Return the mask after the image is resized by the two ratios."""
         scale = np.array([ratio_x, ratio_y])
         return PolygonMask(tuple(polygon * scale for polygon in self.polygons))
 
     def flip(self, width: int) -> "PolygonMask":
-        """Return the mask of the mirrored image; ``width`` of the image in pixels."""
+        """Return the mask after the image, ``width`` pixels wide, is mirrored."""
         mirror, shift = np.array([-1.0, 1.0]), np.array([float(width), 0.0])
         return PolygonMask(tuple(polygon * mirror + shift for polygon in self.polygons))
 
     def crop(self, size: tuple[int, int]) -> Crop:
-        """Rasterise inside an image of ``size`` (height, width), by COCO's own rules."""
+        """Rasterise the mask in an image of ``size`` (height, width), by COCO's rules."""
         points = np.concatenate(self.polygons)
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         x, y = min(max(floor(left), 0), size[1]), min(max(floor(top), 0), size[0])
@@ -51,8 +51,8 @@ class PolygonMask:
         if not width or not height:
             return Crop(np.zeros((height, width), np.uint8), x, y)
         low = np.array([x, y])
-        # COCO first rounds corners to fifths of a pixel; so do we, lest the shift change the mask.
-        # Where nothing is shifted it may do so itself: corners left of the image round otherwise.
+        # COCO rounds corners to fifths of a pixel first; we do so before the shift, which would
+        # change the result. Without a shift COCO rounds, as it treats negative corners differently.
         shifted = [
             np.where(low > 0, np.floor(5 * polygon + 0.5) / 5 - low, polygon)
             for polygon in self.polygons
@@ -65,16 +65,16 @@ class PolygonMask:
 
 @dataclass(frozen=True)
 class BitMask:
-    """A mask as pixels, held as the crop around its foreground."""
+    """A mask given by its pixels, stored as the crop around its foreground."""
 
     pixels: Crop
     size: tuple[int, int]  # height, width of the image, in pixels
 
     @staticmethod
     def from_rle(rle: Rle) -> "BitMask":
-        """Decode COCO's RLE, with counts as a list of runs or compressed.
+        """Decode COCO's RLE; its counts are a list of runs or a compressed text.
 
-        Raises ValueError where the runs do not fill the image exactly.
+        Raises ValueError if the runs do not add up to the size of the image.
         """
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
@@ -84,7 +84,7 @@ class BitMask:
                 f"not a run-length encoded mask of {width} x {height} pixels: its runs add up to "
                 f"{sum(runs)}"
             )
-        # Runs of background and foreground take turns, down one column after the other.
+        # Runs of background and foreground alternate, column by column.
         values = (np.arange(len(runs)) % 2).astype(np.uint8)
         bits = np.repeat(values, runs).reshape(width, height).T
         rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
@@ -96,28 +96,32 @@ class BitMask:
     def resize(self, ratio_x: float, ratio_y: float) -> "BitMask":
         """Return the mask of the image stretched by the two ratios, by nearest pixel centre."""
         height, width = round(self.size[0] * ratio_y), round(self.size[1] * ratio_x)
-        rows, y = _nearest(self.pixels.y, self.pixels.bits.shape[0], ratio_y, height)
-        columns, x = _nearest(self.pixels.x, self.pixels.bits.shape[1], ratio_x, width)
+        rows, y = _nearest(
+            start=self.pixels.y, count=self.pixels.bits.shape[0], ratio=ratio_y, limit=height
+        )
+        columns, x = _nearest(
+            start=self.pixels.x, count=self.pixels.bits.shape[1], ratio=ratio_x, limit=width
+        )
         bits = self.pixels.bits.T[np.ix_(columns, rows)].T
         return BitMask(Crop(bits, x, y), (height, width))
 
     def flip(self, width: int) -> "BitMask":
-        """Return the mask of the mirrored image; ``width`` of the image in pixels."""
+        """Return the mask after the image, ``width`` pixels wide, is mirrored."""
         bits = np.asfortranarray(self.pixels.bits[:, ::-1])
         x = width - self.pixels.x - bits.shape[1]
         return replace(self, pixels=Crop(bits, x, self.pixels.y))
 
     def crop(self, size: tuple[int, int]) -> Crop:
-        """Return the pixels; ``size`` (height, width) must be the size of the image."""
+        """Return the crop around the foreground; ``size`` must be that of the image."""
         assert size == self.size, (size, self.size)
         return self.pixels
 
 
 def _run_lengths(text: str | bytes) -> list[int]:
-    """Return the runs that COCO's compressed ``text`` spells; ValueError where it breaks off.
+    """Return the runs of COCO's compressed RLE ``text``; ValueError if the text is truncated.
 
-    Each character holds five bits and a mark that more follow. From the fourth on, a run is the
-    difference to the one two before (pycocotools, ``rleFrString``).
+    Each character holds five bits and a flag that the value continues. From the fourth on, a run is
+    stored as the difference to the run two before (pycocotools, ``rleFrString``).
     """
     codes = text.encode() if isinstance(text, str) else text
     runs: list[int] = []
@@ -137,7 +141,7 @@ def _run_lengths(text: str | bytes) -> list[int]:
     return runs
 
 
-def _nearest(start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:
+def _nearest(*, start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:
     """Return the source offset of each output pixel that falls on the crop, and the first one."""
     first = max(int(np.ceil(start * ratio - 0.5)), 0)
     centres = np.arange(first, min(int(np.ceil((start + count) * ratio - 0.5)), limit)) + 0.5
@@ -150,10 +154,10 @@ Mask = PolygonMask | BitMask
 
 @dataclass(frozen=True)
 class MaskCrops:
-    """N masks of an image as their crops, packed end to end: never N images."""
+    """N masks of an image as concatenated crops, never as N full images."""
 
     bits: Tensor  # (total pixels of the crops,) uint8, 0 or 1, each crop column by column
-    starts: Tensor  # (N,) int64, where each crop begins in ``bits``
+    starts: Tensor  # (N,) int64, index of each crop's first pixel in ``bits``
     origins: Tensor  # (N, 2) int64, x and y of each crop's first pixel in the image
     sizes: Tensor  # (N, 2) int64, width and height of each crop in pixels; may be 0
 
@@ -162,30 +166,30 @@ class MaskCrops:
 
     @staticmethod
     def pack(crops: Sequence[Crop]) -> "MaskCrops":
-        """Pack ``crops``, in order."""
+        """Concatenate ``crops``, in order."""
         shapes = np.array([crop.bits.shape for crop in crops], np.int64).reshape(-1, 2)
         ends = np.cumsum(shapes.prod(axis=1))
         parts = [crop.bits.T.reshape(-1) for crop in crops]
         bits = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
         origins = np.array([(crop.x, crop.y) for crop in crops], np.int64).reshape(-1, 2)
         return MaskCrops(
-            torch.from_numpy(np.ascontiguousarray(bits, np.uint8)),
-            torch.from_numpy(ends - shapes.prod(axis=1)),
-            torch.from_numpy(origins),
-            torch.from_numpy(shapes[:, ::-1].copy()),
+            bits=torch.from_numpy(np.ascontiguousarray(bits, np.uint8)),
+            starts=torch.from_numpy(ends - shapes.prod(axis=1)),
+            origins=torch.from_numpy(origins),
+            sizes=torch.from_numpy(shapes[:, ::-1].copy()),
         )
 
     @staticmethod
     def join(packs: Sequence["MaskCrops"]) -> "MaskCrops":
-        """Return the masks of all ``packs``, of which there is at least one, in order."""
+        """Concatenate the masks of all ``packs``, at least one, in order."""
         lengths = [len(pack.bits) for pack in packs]
         ends = np.cumsum(lengths).tolist()
         starts = [p.starts + (e - n) for p, e, n in zip(packs, ends, lengths, strict=True)]
         return MaskCrops(
-            torch.cat([pack.bits for pack in packs]),
-            torch.cat(starts),
-            torch.cat([pack.origins for pack in packs]),
-            torch.cat([pack.sizes for pack in packs]),
+            bits=torch.cat([pack.bits for pack in packs]),
+            starts=torch.cat(starts),
+            origins=torch.cat([pack.origins for pack in packs]),
+            sizes=torch.cat([pack.sizes for pack in packs]),
         )
 
     def __len__(self) -> int:
@@ -212,21 +216,22 @@ class MaskCrops:
 
 
 def crop_to_rle(crop: Crop, size: tuple[int, int]) -> Rle:
-    """Encode a crop as the compressed RLE of its image of ``size``, without drawing that image.
+    """Encode a crop as compressed RLE of an image of ``size`` (height, width).
 
-    The crop must lie inside the image. Equal to ``pycocotools.mask.encode`` of the full mask.
+    The crop must lie inside the image. Equal to ``pycocotools.mask.encode`` of the full mask, which
+    is never made.
     """
     height, width = size
     crop_height, crop_width = crop.bits.shape
     assert crop.x >= 0 and crop.x + crop_width <= width
     assert crop.y >= 0 and crop.y + crop_height <= height
-    # Column-major, as COCO counts; a zero row above and below marks where runs start and end.
+    # Column-major, as in COCO; a zero above and below each column marks starts and ends of runs.
     padded = np.zeros((crop_width, crop_height + 2), np.int8)
     padded[:, 1:-1] = crop.bits.T
     steps = np.diff(padded, axis=1)
     columns, rows = np.nonzero(steps)
     places = (columns + crop.x) * height + rows + crop.y
-    # A run to the bottom of one column goes on at the top of the next: both marks fall away.
+    # A run to the bottom of a column that continues at the top of the next has no end between.
     joined = np.flatnonzero(places[1:] == places[:-1])
     places = np.delete(places, np.concatenate([joined, joined + 1]))
     counts = np.diff(places, prepend=0, append=height * width)

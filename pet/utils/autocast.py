@@ -6,9 +6,9 @@ import torch
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Return the context of a forward pass on ``device`` in ``precision``.
+    """Return a context manager that runs a forward pass on ``device`` in ``precision``.
 
-    "float32" changes nothing; in "bfloat16" convolutions and matrix products take and give
-    bfloat16, and the weights stay as they are.
+    "float32" changes nothing. With "bfloat16", convolutions and matrix products take and return
+    bfloat16; the weights keep their type.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

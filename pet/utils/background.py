@@ -1,4 +1,4 @@
-"""Work on what is done while the next is on its way."""
+"""Processing results in a background thread while the next ones are computed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +12,9 @@ R = TypeVar("R")
 def map_in_background(function: Callable[[T], R], items: Iterable[T], most: int = 4) -> Iterator[R]:
     """Yield ``function(item)`` for each of ``items``, in order.
 
-    The calls run one after the other in a thread beside the caller's, in which the next items are
-    made meanwhile. Beside the one that is worked on up to ``most`` items wait for their turn, or
-    their results for the caller. What a call or ``items`` raises is raised here, after the results
-    of all items before; items not begun are dropped.
+    The calls run one after the other in a second thread, while ``items`` is iterated in the
+    caller's thread. Up to ``most`` items or results wait in the queue. An exception from a call or
+    from ``items`` is raised here, after the results of all earlier items; later items are dropped.
     """
     waiting: deque[Future[R]] = deque()
     errors: list[Exception] = []
@@ -34,7 +33,7 @@ def map_in_background(function: Callable[[T], R], items: Iterable[T], most: int 
 
 
 def _until_error(items: Iterable[T], errors: list[Exception]) -> Iterator[T]:
-    """Yield ``items`` up to the first that cannot be made; why not is added to ``errors``."""
+    """Yield ``items`` until iterating them raises, and append the exception to ``errors``."""
     try:
         yield from items
     except Exception as error:  # raised again, once the results before it are out

@@ -1,10 +1,10 @@
-"""Batches on their way from a loader process, in shared memory that is used again.
+"""Sending batches from a worker process to the main process through reusable shared memory.
 
-PyTorch hands over each tensor in a piece of shared memory of its own: a file, a message, a mapping
-and fresh pages, which for the ten tensors of an image cost about as much as decoding it. Here all
-tensors of a batch lie in one piece. The reader copies them out and marks the piece as free, and
-the next batch of that process goes into the same one. Where the system has no shared memory left,
-as in a container with little of it, a batch goes through the queue itself.
+PyTorch allocates shared memory for each tensor: a file, a message, a mapping and fresh pages. For
+the ten tensors of an image that costs about as much as decoding it. Here all tensors of a batch
+share one buffer. The reader copies them and marks the buffer as free, and the worker's next batch
+reuses it. If the system has no shared memory left, as in a container with a small limit, the batch
+goes through the queue itself.
 """
 
 import io
@@ -25,42 +25,42 @@ from torch import Tensor
 
 _logger = logging.getLogger(__name__)
 
-_ALIGNMENT = 64  # bytes, of each tensor's first one
-_HEADER = _ALIGNMENT  # bytes before the tensors; the first is 1 from when they are there till read
+_ALIGNMENT = 64  # bytes; the offset of each tensor is a multiple of it
+_HEADER = _ALIGNMENT  # bytes before the tensors; the first is 1 while they are not read yet
 
-_SHARED = Path("/dev/shm")  # which Linux gives to processes to share
+_SHARED = Path("/dev/shm")  # the shared memory of Linux
 
-# Where a tensor lies, in bytes from the first tensor's, and its type, shape and strides.
+# The offset of a tensor in bytes, counted from the first tensor, and its type, shape and strides.
 _Place = tuple[int, torch.dtype, tuple[int, ...], tuple[int, ...]]
 
 
 class Reader:
-    """Where batches arrive; keeps the memory that packers of other processes put them into."""
+    """The receiving end: copies batches out of the shared memory of the ``Packer``s."""
 
     def __init__(self, pin_memory: bool = False) -> None:
         """``pin_memory``: whether batches are copied into page-locked memory."""
         self.number = next(_numbers)
         self._pin_memory = pin_memory
-        self._pieces: dict[tuple[int, int], Tensor] = {}  # by process and place there
+        self._buffers: dict[tuple[int, int], Tensor] = {}  # by process id and index
         _readers[self.number] = self
 
-    def take(self, parcel: "_Parcel") -> Tensor:
-        """Return a copy of the (size,) uint8 that ``parcel`` holds, whose piece is free then."""
-        if parcel.alone is not None:
-            return self._copy(parcel.alone)
-        if parcel.piece is not None:
-            self._pieces[parcel.key] = parcel.piece
-        piece = self._pieces[parcel.key].numpy()
+    def take(self, message: "_Message") -> Tensor:
+        """Return a copy of the tensors of ``message``, (size,) uint8, and free its buffer."""
+        if message.unshared is not None:
+            return self._copy(message.unshared)
+        if message.buffer is not None:
+            self._buffers[message.key] = message.buffer
+        buffer = self._buffers[message.key].numpy()
         try:
-            return self._copy(piece[_HEADER : _HEADER + parcel.size])
+            return self._copy(buffer[_HEADER : _HEADER + message.size])
         finally:
-            piece[0] = 0
+            buffer[0] = 0
 
     def _copy(self, sent: np.ndarray) -> Tensor:
         copied = torch.empty(
             len(sent), dtype=torch.uint8, device="cpu", pin_memory=self._pin_memory
         )
-        # NumPy's copy, as PyTorch's wakes a thread for each core, which go on turning for a while.
+        # PyTorch would copy with a thread per core, and those spin for a while afterwards.
         copied.numpy()[:] = sent
         return copied
 
@@ -70,43 +70,43 @@ _readers: "weakref.WeakValueDictionary[int, Reader]" = weakref.WeakValueDictiona
 
 
 class Packer:
-    """Packs the batches of one process for a ``Reader`` in another."""
+    """The sending end: writes the batches of one process into memory shared with a ``Reader``."""
 
     def __init__(self, reader: int) -> None:
         """``reader``: the number of the ``Reader``."""
         self._reader = reader
-        self._pieces: list[_Piece] = []
+        self._buffers: list[_Buffer] = []
         self._has_warned = False
 
     def pack(self, batch: Any) -> Any:
-        """Return what to send through a queue, which arrives as a ``Packed``.
+        """Return a message for a queue; unpickling it in the other process gives a ``Packed``.
 
-        What is packed must arrive in order.
+        The messages must arrive in the order in which they were packed.
         """
         file = io.BytesIO()
         pickler = _Pickler(file)
         pickler.dump(batch)
-        piece = self._free_piece(pickler.size)
-        if piece is None:
+        buffer = self._free_buffer(pickler.size)
+        if buffer is None:
             memory = torch.empty(pickler.size, dtype=torch.uint8, device="cpu")
         else:
-            memory = piece.tensors
+            memory = buffer.tensors
         for place, tensor in pickler.tensors:
             _tensor_at(memory, place).copy_(tensor)
-        parcel = _Parcel(self._reader, file.getvalue(), pickler.size)
-        if piece is None:
-            return replace(parcel, alone=memory.numpy())
-        piece.memory[0] = 1
-        is_new, piece.is_sent = not piece.is_sent, True
-        return replace(parcel, key=piece.key, piece=piece.memory if is_new else None)
+        message = _Message(self._reader, file.getvalue(), pickler.size)
+        if buffer is None:
+            return replace(message, unshared=memory.numpy())
+        buffer.memory[0] = 1
+        is_new, buffer.is_sent = not buffer.is_sent, True
+        return replace(message, key=buffer.key, buffer=buffer.memory if is_new else None)
 
-    def _free_piece(self, size: int) -> "_Piece | None":
-        """Return a piece for ``size`` bytes, or None where there is no shared memory left."""
-        free = [piece for piece in self._pieces if not piece.memory[0]]
-        for piece in free:
-            if len(piece.tensors) >= size:
-                return piece
-        # Somewhat larger, as the next batches are not of quite the same size.
+    def _free_buffer(self, size: int) -> "_Buffer | None":
+        """Return a free buffer of ``size`` bytes or more, or None if no shared memory is left."""
+        free = [buffer for buffer in self._buffers if not buffer.memory[0]]
+        for buffer in free:
+            if len(buffer.tensors) >= size:
+                return buffer
+        # A quarter larger, as the next batches may be a little larger.
         memory = _shared_memory(_HEADER + size + size // 4)
         if memory is None:
             if not self._has_warned:
@@ -120,27 +120,27 @@ class Packer:
         if free:
             free[0].memory, free[0].is_sent = memory, False
             return free[0]
-        self._pieces.append(_Piece((os.getpid(), len(self._pieces)), memory))
-        return self._pieces[-1]
+        self._buffers.append(_Buffer((os.getpid(), len(self._buffers)), memory))
+        return self._buffers[-1]
 
 
 @dataclass
-class _Piece:
+class _Buffer:
     """Shared memory for a batch."""
 
-    key: tuple[int, int]  # process and place there
+    key: tuple[int, int]  # process id, index in the process
     memory: Tensor  # (bytes,) uint8
     is_sent: bool = False
 
     @property
     def tensors(self) -> Tensor:
-        """(bytes,) uint8, where those of a batch lie."""
+        """The memory after the header, (bytes,) uint8, which holds the tensors of a batch."""
         return self.memory[_HEADER:]
 
 
 def _shared_memory(size: int) -> Tensor | None:
-    """Return (size,) uint8 of zeros that can be shared, or None where none is left."""
-    # PyTorch 2.6 takes more than there is, and the process is killed where it writes.
+    """Return shared memory of zeros, (size,) uint8, or None if too little is left."""
+    # PyTorch 2.6 allocates more than is available; the process is killed when it writes there.
     if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free < size:
         return None
     try:
@@ -151,58 +151,59 @@ def _shared_memory(size: int) -> Tensor | None:
 
 @dataclass(frozen=True)
 class Packed:
-    """A batch of any structure, whose tensors lie one after the other in one of bytes."""
+    """A received batch of any structure; the bytes of its tensors are concatenated."""
 
-    frame: bytes  # the pickled structure, with places for the tensors
+    structure: bytes  # the pickled batch, with the places of the tensors
     memory: Tensor  # (bytes,) uint8
-    error: RuntimeError | None = None  # why the memory is not there
+    error: RuntimeError | None = None  # why there was no memory to copy the tensors to
 
     def unpack(self) -> Any:
-        """Return the batch. Its tensors share the memory, which is there while one of them is.
+        """Return the batch. Its tensors are views of the memory, which lives as long as they do.
 
-        A tensor that was in the batch twice becomes two. Raises RuntimeError where there was no
-        memory to copy it to.
+        A tensor that was in the batch twice becomes two. Raises RuntimeError if there was no
+        memory to copy the batch to.
         """
         if self.error is not None:
             raise self.error
-        return _Unpickler(io.BytesIO(self.frame), self.memory).load()
+        return _Unpickler(io.BytesIO(self.structure), self.memory).load()
 
     def pin_memory(self) -> "Packed":
-        """Return the batch, which the ``Reader`` pins if it is told to, as a DataLoader asks."""
+        """Return the batch as it is, for the DataLoader; the ``Reader`` does the pinning."""
         if self.error is not None:
             raise self.error
         return self
 
 
 @dataclass(frozen=True)
-class _Parcel:
-    """A batch that is sent, which becomes a ``Packed`` where it arrives."""
+class _Message:
+    """A batch as it is sent; unpickling it gives a ``Packed``."""
 
     reader: int  # the number of the Reader
-    frame: bytes  # as in Packed
+    structure: bytes  # as in Packed
     size: int  # bytes of the tensors
-    key: tuple[int, int] = (0, 0)  # of the piece that they are in
-    piece: Tensor | None = None  # None where the reader has it
-    alone: np.ndarray | None = None  # (size,) uint8, the tensors, where they are in no piece
+    key: tuple[int, int] = (0, 0)  # of the buffer that holds the tensors
+    buffer: Tensor | None = None  # None if the reader knows the buffer from an earlier message
+    unshared: np.ndarray | None = None  # (size,) uint8, the tensors, if they are in no buffer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrive, (self.reader, self.frame, self.size, self.key, self.piece, self.alone)
+        fields = (self.structure, self.size, self.key, self.buffer, self.unshared)
+        return _receive, (self.reader, *fields)
 
 
-def _arrive(number: int, *fields: Any) -> Packed:
-    parcel = _Parcel(number, *fields)
+def _receive(number: int, *fields: Any) -> Packed:
+    message = _Message(number, *fields)
     reader = _readers.get(number)
     nothing = torch.empty(0, dtype=torch.uint8, device="cpu")
-    if reader is None:  # nobody waits for it any more
-        return Packed(parcel.frame, nothing)
+    if reader is None:  # its loader is gone
+        return Packed(message.structure, nothing)
     try:
-        return Packed(parcel.frame, reader.take(parcel))
-    except RuntimeError as error:  # which would end the thread that pins
-        return Packed(parcel.frame, nothing, error)
+        return Packed(message.structure, reader.take(message))
+    except RuntimeError as error:  # raised later: here it would end the DataLoader's pin thread
+        return Packed(message.structure, nothing, error)
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles all but tensors, for which it finds places."""
+    """Pickles a batch without the bytes of its tensors, and assigns a place to each tensor."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -221,14 +222,14 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts the tensors back; what it reads comes from a process of this one's own."""
+    """Restores a batch and its tensors. The pickle was written by a worker of this process."""
 
     def __init__(self, file: io.BytesIO, memory: Tensor) -> None:
         super().__init__(file)
         self.memory = memory
 
     def persistent_load(self, pid: _Place) -> Tensor:
-        # By .data each tensor is told for itself whether it was changed in place.
+        # .data gives each tensor a version counter of its own for in-place changes.
         return _tensor_at(self.memory, pid).data
 
 

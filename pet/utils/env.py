@@ -1,4 +1,4 @@
-"""What the program runs on: versions, devices, and the device that a config names."""
+"""Versions, CPUs and devices of this machine, and the device that a config names."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ import torchvision
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that ``DEVICE`` names; "auto" is CUDA where there is one, else the CPU.
+    """Return the device that ``DEVICE`` names; "auto" is CUDA if available, else the CPU.
 
-    Raises ValueError where the name is none, or asks for CUDA on a machine without.
+    Raises ValueError for an unknown name, and for a CUDA device that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -35,14 +35,14 @@ def resolve_device(name: str) -> torch.device:
 
 
 def cpu_count() -> int:
-    """Number of CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def describe_env() -> str:
-    """Return versions and devices on a few lines, for the log and for bug reports."""
+    """Return a few lines with versions and devices, for the log and for bug reports."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return "\n".join(
         (

@@ -1,4 +1,4 @@
-"""Importing files of a user's own, for the parts that they register."""
+"""Importing a user's own files, which register parts."""
 
 import importlib
 import importlib.util
@@ -7,16 +7,17 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Holds what was imported, for the processes that this one starts.
+#: Environment variable that lists the imported names, for child processes.
 ENVIRONMENT = "PET_IMPORT"
 
 
 def import_extensions(names: Iterable[str]) -> None:
     """Import each of ``names``: a ``.py`` file, or a module by its dotted name.
 
-    The folder of a file joins the import path, so that processes started later find it by its
-    name. Raises FileNotFoundError, ImportError for an unknown module, or ValueError where a name
-    is neither, or that of a file another module's; what the file itself raises passes through.
+    The folder of a file is added to the import path, so that child processes find its module.
+    Raises FileNotFoundError, ImportError for an unknown module, and ValueError if a name is neither
+    a file nor a module, or the file has the name of another module. Exceptions from the imported
+    code are not caught.
     """
     names = [str(name) for name in names]
     for name in names:
@@ -31,7 +32,7 @@ def import_extensions(names: Iterable[str]) -> None:
 
 
 def import_inherited_extensions() -> None:
-    """Import what the process that started this one had imported."""
+    """Import the files and modules that the parent process imported with ``import_extensions``."""
     import_extensions(name for name in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if name)
 
 
@@ -47,7 +48,7 @@ def _import_module(name: str) -> None:
             raise ImportError(
                 f"there is no module {error.name} to import; install it, or give a file, NAME.py"
             ) from None
-        raise  # a module that this one imports
+        raise  # the missing module is one that this module imports
 
 
 def _import_file(path: Path) -> None:
@@ -66,7 +67,7 @@ def _import_file(path: Path) -> None:
 
 
 def _other_module(path: Path) -> str:
-    """Return whose name the file at ``path`` has, or "" where it is its own."""
+    """Return the problem if another module has the name of the file ``path``, else ""."""
     spec = importlib.util.find_spec(path.stem)
     if spec is not None and spec.has_location and path.samefile(str(spec.origin)):
         return ""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic file writes, file locks, and disk errors that name the file."""
 
 import errno
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-# The disk is full, the user's share of it is, a file is too large for it, it is only for reading.
+# Disk full, quota exceeded, file too large, read-only file system.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold the lock of the file ``path``, which is made, while the block runs.
+    """Hold a lock on the file ``path`` while the block runs; the file is created.
 
-    Other processes of this machine wait for it. On Windows nothing is locked.
+    Other processes on this machine wait for the lock. On Windows there is no lock.
     """
     with open(path, "a") as file:
         if sys.platform != "win32":
@@ -28,7 +28,7 @@ def locked(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def naming_path(path: str | Path) -> Iterator[None]:
-    """Let an OSError of the block, one of ``DISK_ERRORS``, name ``path`` if it names no file."""
+    """Set ``path`` as the file name of ``DISK_ERRORS`` in the block that have none."""
     try:
         yield
     except OSError as error:
@@ -39,12 +39,12 @@ def naming_path(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends well.
+    """Yield a temporary path in the folder of ``path``; after the block it replaces ``path``.
 
-    The block must write the yielded file, and close it. It is then synced to the disk and renamed,
-    so that a reader, or a crash, sees the old file or the new one. After an error in the block the
-    temporary file is removed and ``path`` is as it was. The suffix of ``path`` is kept, and its
-    folder is made where it is missing.
+    The block must write the yielded file and close it. The file is then synced to the disk and
+    renamed, so that a reader sees the old file or the new one, even after a crash. After an error
+    in the block the temporary file is removed and ``path`` is unchanged. The temporary path has the
+    suffix of ``path``. The folder is created if it is missing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a crash; Windows opens no folders and needs none of it."""
+    """Sync ``folder``, so that a rename in it survives a crash; not needed on Windows."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

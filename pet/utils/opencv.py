@@ -1,6 +1,6 @@
-"""OpenCV, with an error that names the package to install where its libraries are missing.
+"""OpenCV, with an error that names the package to install if a system library is missing.
 
-Use ``from pet.utils.opencv import cv2`` in place of ``import cv2``.
+Write ``from pet.utils.opencv import cv2`` instead of ``import cv2``.
 """
 
 import re
@@ -16,7 +16,7 @@ _DEBIAN_PACKAGES = {
 
 
 def explain_import_error(error: ImportError) -> str:
-    """Return what to install so that ``import cv2`` works, from the error it raised."""
+    """Return a message with the remedy for the ``error`` that ``import cv2`` raised."""
     missing = re.search(r"(\S+\.so[.\d]*): cannot open shared object file", str(error))
     if missing is None:
         return f"OpenCV does not load ({error}); try: pip install opencv-python-headless"

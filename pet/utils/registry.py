@@ -1,4 +1,4 @@
-"""Named parts that a config can choose."""
+"""The registry: parts that a config chooses by name."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -10,16 +10,16 @@ Part = TypeVar("Part")
 
 
 class Registry(Generic[Part]):
-    """A table from names to parts, for one config key."""
+    """A mapping from names to parts, for one config key."""
 
     def __init__(self, what: str, key: str) -> None:
-        """``what`` a part is called in errors ("backbone"); ``key`` the config key choosing it."""
+        """``what``: the noun for a part in errors ("backbone"); ``key``: the config key."""
         self._what, self._key = what, key
         self._parts: dict[str, Part] = {}
         self._families: dict[str, Part] = {}
 
     def register(self, name: str) -> Callable[[Part], Part]:
-        """Return a decorator that files a part under ``name``; KeyError where it is taken."""
+        """Return a decorator that registers a part as ``name``; KeyError if the name is taken."""
 
         def file_part(part: Part) -> Part:
             if name in self._parts:
@@ -32,9 +32,9 @@ class Registry(Generic[Part]):
         return file_part
 
     def register_family(self, prefix: str) -> Callable[[Part], Part]:
-        """Return a decorator that files a part under all names that begin with ``prefix``.
+        """Return a decorator that registers a part for all names that begin with ``prefix``.
 
-        It raises KeyError where the prefix is taken.
+        It raises KeyError if the prefix is taken.
         """
 
         def file_part(part: Part) -> Part:
@@ -49,7 +49,7 @@ class Registry(Generic[Part]):
         return file_part
 
     def __getitem__(self, name: str) -> Part:
-        """Return the part; raises KeyError naming the config key and the names there are."""
+        """Return the part; raises KeyError, which names the config key and the known names."""
         if name in self._parts:
             return self._parts[name]
         for prefix, part in self._families.items():

@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the place in the run only."""
+"""Random numbers that depend only on the seed and the position in the run."""
 
 import random
 
@@ -14,6 +14,6 @@ def seed_all(seed: int) -> None:
 
 
 def mix_seeds(*numbers: int) -> int:
-    """Return a 63-bit seed that depends on every one of ``numbers`` (each >= 0) and their order."""
+    """Return a 63-bit seed that depends on all ``numbers`` (each >= 0) and on their order."""
     words = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])

@@ -1,4 +1,4 @@
-"""Ctrl-C (SIGINT) in a process: when it may come, and whom it ends."""
+"""Handling of Ctrl-C (SIGINT): exit at once, hold it back, or raise KeyboardInterrupt once."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from typing import NoReturn
 
 
 def leave_on_interrupt() -> None:
-    """Let Ctrl-C end this process at once, with one line, from now on.
+    """From now on, let Ctrl-C end this process at once with one line.
 
-    For what a tool does before its ``main``: nothing has been written yet. A process that ignores
-    SIGINT, as one in the background of a script does, or handles it in its own way, is left alone.
+    A tool calls this before its slow imports, when it has written nothing yet. If the process
+    ignores SIGINT, as a background process of a script does, or has a handler, nothing changes.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
@@ -21,7 +21,7 @@ def leave_on_interrupt() -> None:
 
 @contextmanager
 def raising_interrupts() -> Iterator[None]:
-    """Make Ctrl-C a KeyboardInterrupt in the block, where ``leave_on_interrupt`` was called."""
+    """Raise KeyboardInterrupt on Ctrl-C in the block, even after ``leave_on_interrupt``."""
     if signal.getsignal(signal.SIGINT) is not _leave:
         yield
         return
@@ -34,10 +34,11 @@ def raising_interrupts() -> Iterator[None]:
 
 @contextmanager
 def holding_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back in the block; it takes effect at the end.
+    """Block Ctrl-C in the block; it takes effect at the end.
 
-    A process started in the block holds it back for as long as it lives, or until
-    ``take_one_interrupt``: so that the terminal, which sends it to all, leaves it to the parent.
+    A process started in the block inherits the blocked signal until it calls
+    ``take_one_interrupt``. So the parent alone handles Ctrl-C, although the terminal sends it to
+    every process.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -50,29 +51,29 @@ def holding_interrupts() -> Iterator[None]:
 
 
 def take_one_interrupt() -> None:
-    """Raise KeyboardInterrupt at the first Ctrl-C, be it one held back; pass over any later."""
+    """Raise KeyboardInterrupt at the first Ctrl-C, or now if one is pending; ignore later ones."""
     signal.signal(signal.SIGINT, _raise_once)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def can_catch_interrupts() -> bool:
-    """Whether Ctrl-C raises KeyboardInterrupt in this very thread, as Python has it."""
+    """Whether Ctrl-C raises KeyboardInterrupt in this thread, by Python's default handler."""
     in_main = threading.current_thread() is threading.main_thread()
     return in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def speaks_for_all() -> bool:
-    """Whether this process is the one of a launcher's that says what befell all of them."""
+def is_reporting_rank() -> bool:
+    """Whether this process is rank 0 of its launcher, which reports for all processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    with suppress(OSError):  # nobody reads it
-        if speaks_for_all():
+    with suppress(OSError):  # stderr is closed
+        if is_reporting_rank():
             os.write(2, b"interrupted\n")
-    # A shell that runs a script or a loop ends it where a command has died of SIGINT, not where
-    # one has ended with a status of its own.
+    # A shell stops its script or loop only if the command was killed by SIGINT, not if it exited
+    # with a status.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     os._exit(130)

@@ -1,1 +1,1 @@
-"""Pictures to look at."""
+"""Drawing of detections, ground truth and training curves."""

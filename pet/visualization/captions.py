@@ -1,4 +1,4 @@
-"""Captions on filled patches: which font has the letters, and where a caption disturbs least."""
+"""Captions on filled patches: fonts for their letters, and positions with little overlap."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ _DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 
 @lru_cache(maxsize=1024)
 def find_font(text: str) -> str | None:
-    """Return the path of a font with every letter of ``text``, or None where there is none.
+    """Return the path of a font with every letter of ``text``, or None if there is none.
 
-    Matplotlib's DejaVu Sans has Latin, Greek and Cyrillic; for other scripts the fonts of the
-    system are searched, in order of path.
+    Matplotlib's DejaVu Sans covers Latin, Greek and Cyrillic. For other scripts the system's fonts
+    are searched in order of path.
     """
     letters = {ord(letter) for letter in text if not letter.isspace()}
     for path in (_BUNDLED_FONT, *_system_fonts()):
@@ -37,7 +37,7 @@ def find_font(text: str) -> str | None:
 
 @cache
 def _warn_of_fonts() -> None:
-    """Say once what is missing, however many classes miss it."""
+    """Warn once about missing fonts; the cache suppresses repeated warnings."""
     _logger.warning(
         "no font of this system has all letters of some class names, so pictures say the number "
         "of the class; for Chinese, Japanese and Korean install the package fonts-noto-cjk"
@@ -46,7 +46,7 @@ def _warn_of_fonts() -> None:
 
 @cache
 def _system_fonts() -> tuple[str, ...]:
-    """Return upright fonts, without those that have a box with a sign for every letter there is."""
+    """Return the system's upright fonts, without fallback fonts that draw a box for each letter."""
     return tuple(
         sorted(
             {
@@ -65,7 +65,7 @@ def _letters(path: str) -> frozenset[int]:
     try:
         return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):
-        return frozenset()  # a broken font of the system is none
+        return frozenset()  # a broken system font has no letters
 
 
 @lru_cache(maxsize=16)
@@ -74,16 +74,17 @@ def _load(path: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def render_label(text: str, size: int, color: Color) -> np.ndarray:
-    """Return ``text`` on a patch of ``color``, in black or white, whichever reads better.
+    """Return ``text`` on a patch of ``color``, in black or white, whichever has more contrast.
 
-    ``size`` of the font in pixels. The patch is (height, width, 3) uint8 BGR with a dark rim.
+    ``size`` is that of the font in pixels. The patch is (height, width, 3) uint8 BGR with a dark
+    border.
     """
     font = _load(find_font(text) or _BUNDLED_FONT, size)
     left, _, right, _ = font.getbbox(text)
     ascent, descent = font.getmetrics()
     margin = max(size // 6, 2)
     blue, green, red = color
-    # Luma of ITU-R BT.601, 0..255. Black has the better contrast well below the middle.
+    # Luma of ITU-R BT.601, 0..255. Black has more contrast even below the middle of the range.
     ink = _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else _LIGHT
     shape = (int(right - left) + 2 * margin + 2, ascent + descent + 2)
     patch = Image.new("RGB", shape, (red, green, blue))
@@ -98,11 +99,11 @@ def place_labels(
     shapes: Sequence[tuple[int, int]],
     picture: tuple[int, int],
 ) -> list[Place]:
-    """Return where the label of each box goes, so that they overlap little.
+    """Return a place for the label of each box, so that labels overlap little.
 
-    ``boxes`` xyxy and ``shapes`` (height, width) of the labels in pixels of a ``picture`` (height,
-    width). Every label lies inside the picture, cut at its right and lower rim if it must; the
-    first ones have the first choice.
+    ``boxes`` xyxy and ``shapes`` (height, width) of the labels are in pixels of a ``picture``
+    (height, width). Every place lies inside the picture; a label that is too large is cut at the
+    right and lower edges. Earlier labels choose first.
     """
     taken: list[Place] = []
     for box, shape in zip(boxes, shapes, strict=True):
@@ -121,7 +122,7 @@ def place_labels(
 def _candidates(
     box: Sequence[float], shape: tuple[int, int], picture: tuple[int, int]
 ) -> Iterator[Place]:
-    """Yield places at the box, best first: outside its corners, inside them, down its sides."""
+    """Yield places for a label, best first: outside the box's corners, inside, along its sides."""
     height, width = min(shape[0], picture[0]), min(shape[1], picture[1])
     x1, y1, x2, y2 = (round(side) for side in box)
     corners = ((x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2))

@@ -1,4 +1,4 @@
-"""Losses, learning rate and times of training runs, drawn from their metrics.jsonl."""
+"""Plots of losses, learning rate and times of training runs, from their metrics.jsonl."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from matplotlib.figure import Figure
 
 from pet.utils.files import atomic_path
 
-Rows = Sequence[Mapping[str, Any]]  # the lines of one metrics.jsonl, each with "iter"
+Entries = Sequence[Mapping[str, Any]]  # the lines of one metrics.jsonl, each with "iter"
 
 _COLUMNS = 3
 _PANEL = (4.2, 2.9)  # inches
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl, by rising iteration.
+    """Return the lines of a metrics.jsonl in ascending order of iteration.
 
-    Where a resumed run wrote an iteration again, the later line counts. A last line that a crash
-    cut short is left out. Raises FileNotFoundError, or ValueError naming the line that is not JSON
-    or has no "iter".
+    If an iteration appears twice, as after a resume, the later line counts. A truncated last line
+    is ignored. Raises FileNotFoundError, and ValueError for another line that is not JSON or has no
+    "iter".
     """
     path = Path(path)
     if not path.is_file():
@@ -41,11 +41,11 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return [rows[iteration] for iteration in sorted(rows)]
 
 
-def plot_curves(runs: Mapping[str, Rows], path: str | Path) -> None:
-    """Draw one panel for each figure of the runs, one line for each run, into a PNG.
+def plot_curves(runs: Mapping[str, Entries], path: str | Path) -> None:
+    """Plot every figure of the runs in a panel of a PNG, with one line per run.
 
-    ``runs`` maps the name of a run to its rows. Panels: total_loss, the other losses, lr, the
-    times, then what else is there. Raises ValueError where there is nothing to draw.
+    ``runs`` maps names of runs to their entries. The panels are total_loss, the other losses, lr,
+    the times, then all others. Raises ValueError if there is nothing to plot.
     """
     panels = _panels(runs)
     if not panels:
@@ -75,8 +75,8 @@ def plot_curves(runs: Mapping[str, Rows], path: str | Path) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def _panels(runs: Mapping[str, Rows]) -> list[str]:
-    """Return the names of the figures in the order of their panels."""
+def _panels(runs: Mapping[str, Entries]) -> list[str]:
+    """Return the names of the figures, in the order of their panels."""
     names = {
         name
         for rows in runs.values()

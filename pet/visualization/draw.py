@@ -1,7 +1,7 @@
-"""Boxes, masks, keypoints and names drawn on an image.
+"""Drawing boxes, masks, keypoints and names on an image.
 
-A small image is enlarged first, so that the names stay readable: to 600 pixels on its longer side
-and, where that leaves the longer below 2400, 320 on its shorter one.
+A small image is enlarged first, so that names are readable: to at least 600 pixels on its longer
+side, and to 320 on its shorter side unless the longer would exceed 2400.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from pet.utils.opencv import cv2
 from pet.visualization.captions import Color, find_font, place_labels, render_label
 from pet.visualization.skeletons import draw_keypoints
 
-# Bright and told apart from each other and their neighbours in the list; blue, green, red.
+# Bright colours that are easy to tell apart, in particular neighbours in the list; BGR.
 PALETTE: tuple[Color, ...] = (
     (60, 76, 255),
     (255, 160, 30),
@@ -46,7 +46,7 @@ _MASK_OPACITY = 0.4
 
 @dataclass(frozen=True)
 class _Instance:
-    """One thing to draw, in pixels of the picture."""
+    """An object to draw, in pixels of the picture."""
 
     box: tuple[float, ...]  # xyxy
     caption: str
@@ -61,12 +61,11 @@ def draw_detections(
     threshold: float = 0.5,
     layout: KeypointLayout | None = None,
 ) -> np.ndarray:
-    """Return a picture of the detections with a score of ``threshold`` or more.
+    """Return a picture of the detections with a score of at least ``threshold``.
 
-    ``image`` (H, W, 3) uint8 BGR, in whose pixels the detections are; label l is
-    ``class_names[l - 1]``, and label 0 is not drawn; ``layout`` has the limbs between
-    keypoints, and without it none are drawn. The picture is larger than a small image, and
-    ``image`` is unchanged.
+    The detections are in pixels of ``image`` (H, W, 3) uint8 BGR. Label l is
+    ``class_names[l - 1]``; label 0 is not drawn. ``layout`` defines the limbs between keypoints;
+    without it none are drawn. A small image is enlarged in the picture; ``image`` is not changed.
     """
     assert image.shape[:2] == detections.size, (image.shape, detections.size)
     picture = _enlarged(image)
@@ -123,9 +122,9 @@ def draw_targets(
 
 
 def save_picture(path: str | Path, picture: np.ndarray) -> None:
-    """Write ``picture`` (H, W, 3) uint8 BGR into a file of its suffix's format, making its folder.
+    """Write ``picture`` (H, W, 3) uint8 BGR to ``path``; the suffix chooses the format.
 
-    Raises OSError where it cannot be written.
+    The folder is created if needed. Raises OSError if the file cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +133,7 @@ def save_picture(path: str | Path, picture: np.ndarray) -> None:
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Return a copy, enlarged where the image is small."""
+    """Return a copy of ``image``, enlarged if it is small."""
     short, long = sorted(image.shape[:2])
     ratio = max(1.0, 600 / long, min(320 / short, 2400 / long))
     if ratio == 1:
@@ -144,18 +143,18 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def _points(keypoints: Tensor | None, count: int) -> Iterator[np.ndarray | None]:
-    """Yield the points (P, 3) of each of ``count`` objects, or None for each."""
+    """Yield the keypoints (P, 3) of each of ``count`` objects, or None for each."""
     yield from (None,) * count if keypoints is None else keypoints.cpu().numpy()
 
 
 def _readable(class_names: Sequence[str], label: int) -> str:
-    """Return the name of a class, or its number where no font has its letters."""
+    """Return the name of a class, or "class N" if no font has its letters."""
     name = class_names[label - 1]
     return name if find_font(name) else f"class {label}"
 
 
 def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:
-    """Return a mask with its pixels enlarged like those of the image."""
+    """Return a mask resized like the image, by the factors ``stretch`` (x, y, x, y)."""
     rows, columns = mask.bits.shape
     corners = np.array([mask.x, mask.y, mask.x + columns, mask.y + rows]) * stretch
     x1, y1, x2, y2 = np.round(corners).astype(int).tolist()
@@ -168,7 +167,7 @@ def _stretch(mask: Crop, stretch: np.ndarray) -> Crop:
 def _draw(
     picture: np.ndarray, instances: Sequence[_Instance], layout: KeypointLayout | None
 ) -> np.ndarray:
-    """Draw on ``picture`` in place: the large first, so that the small lie on top; then names."""
+    """Draw on ``picture`` in place: large objects first, small ones over them, then names."""
     skeleton = layout.skeleton if layout else ()
     height, width = picture.shape[:2]
     line = max(round((height + width) / 600), 2)
@@ -189,20 +188,20 @@ def _draw(
         [(label.shape[0], label.shape[1]) for label in labels],
         (height, width),
     )
-    # The first ones, which have the best scores, are pasted last.
+    # The first labels, which have the best scores, are pasted last, on top.
     for label, (x1, y1, x2, y2) in reversed(list(zip(labels, places, strict=True))):
         picture[y1:y2, x1:x2] = label[: y2 - y1, : x2 - x1]
     return picture
 
 
 def _draw_mask(picture: np.ndarray, mask: Crop, color: Color, line: int) -> None:
-    """Tint the pixels of a mask and draw their outline, in place."""
+    """Tint the pixels of a mask and draw its contour, in place."""
     height, width = mask.bits.shape
     region = picture[mask.y : mask.y + height, mask.x : mask.x + width]
     inside = mask.bits.astype(bool)[: region.shape[0], : region.shape[1]]
     tinted = region[inside] * (1 - _MASK_OPACITY) + np.array(color) * _MASK_OPACITY
     region[inside] = tinted.round().astype(np.uint8)
-    # A rim of zeros closes the outline where the mask touches its crop.
+    # Padding with zeros closes the contour where the mask touches the edge of its crop.
     padded = np.pad(mask.bits, 1)
     contours, _ = cv2.findContours(
         padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x - 1, mask.y - 1)
@@ -212,7 +211,7 @@ def _draw_mask(picture: np.ndarray, mask: Crop, color: Color, line: int) -> None
 
 
 def _draw_box(picture: np.ndarray, box: Sequence[float], color: Color, line: int) -> None:
-    """Draw a box in ``color`` on a dark line, which shows on a bright background, in place."""
+    """Draw a box in ``color`` with dark edges, visible on a bright background, in place."""
     x1, y1, x2, y2 = (round(side) for side in box)
     corners = (x1, y1), (max(x2 - 1, x1), max(y2 - 1, y1))
     cv2.rectangle(picture, *corners, _OUTLINE, line + 2)

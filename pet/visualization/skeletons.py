@@ -1,4 +1,4 @@
-"""Keypoints and the limbs between them, drawn on a picture."""
+"""Drawing keypoints and the limbs between them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pet.structures.keypoint_layout import Limb
 from pet.utils.opencv import cv2
 from pet.visualization.captions import Color
 
-# A predicted point of a lower probability is as good as nowhere. Source: Detectron2's drawing.
+# Predicted points of lower probability are not drawn. Source: Detectron2's visualizer.
 _LEAST_SCORE = 0.05
 _OUTLINE: Color = (16, 16, 16)
 _POINT: Color = (245, 245, 245)
@@ -17,10 +17,10 @@ _POINT: Color = (245, 245, 245)
 def draw_keypoints(
     picture: np.ndarray, points: np.ndarray, skeleton: Sequence[Limb], color: Color, line: int
 ) -> None:
-    """Draw limbs in ``color``, ``line`` pixels wide, and points in white on them, in place.
+    """Draw limbs in ``color``, ``line`` pixels wide, and white points over them, in place.
 
-    ``points`` (P, 3): x, y in pixels of ``picture`` and visibility or probability; those that are
-    not labelled, or hardly probable, are left out, and so are their limbs.
+    ``points`` (P, 3): x, y in pixels of ``picture``, and visibility or probability. Points that
+    are not labelled or have a low probability are not drawn, nor are their limbs.
     """
     shown = points[:, 2] >= _LEAST_SCORE
     # A pixel's centre lies half a pixel from its corner.

@@ -1,1 +1,1 @@
-"""Weight files: reading those of Pet and of others, and loading them into a model."""
+"""Reading weight files of Pet and of other libraries, and loading them into a model."""

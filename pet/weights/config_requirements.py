@@ -1,4 +1,4 @@
-"""What weights need of the config, against what it says."""
+"""Comparing a config with the values that weights require."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from pet.config import CfgNode
 
-#: Section of the config -> the part of the model that it is for; the others are for the trunk.
+#: Section of the config -> key prefix of its part of the model; other sections are for the trunk.
 _PARTS: Mapping[str, str | tuple[str, ...]] = {
     "MODEL.CLASS_LABELS": (
         "Fast_RCNN.predictor.cls_score.",
@@ -26,7 +26,7 @@ _NO_KEY = "no such key"
 
 
 def concerning(expects: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return those of ``expects`` for parts of the model of which ``names`` has a weight."""
+    """Return the entries of ``expects`` for parts of the model with weights in ``names``."""
     names = tuple(names)
     kept = {}
     for key, wanted in expects.items():
@@ -41,7 +41,7 @@ def contradictions(
 ) -> list[tuple[str, Any, Any]]:
     """Return (key, value in ``cfg``, value that the weights need) for each key that differs.
 
-    Only what concerns the weights ``loaded``.
+    Only keys for parts of the model with ``loaded`` weights are compared.
     """
     values = ((key, _value(cfg, key), to) for key, to in concerning(expects, loaded).items())
     return [
@@ -50,15 +50,15 @@ def contradictions(
 
 
 def describe_contradictions(source: str, differing: Iterable[tuple[str, Any, Any]]) -> str:
-    """Return a text that names each key with both values, and what would do."""
+    """Return a text that lists each key with both values, and gives advice."""
     lines = [
         f"    {key}: {present} in the config, {wanted} for these weights"
         for key, present, wanted in differing
     ]
     return "\n".join(
         [
-            f"the weights of {source} were trained with other values than the config's, so that "
-            "their results are not what was published:",
+            f"the weights of {source} were trained with other values than the config's, so the "
+            "results will differ from the published ones:",
             *lines,
             "  the YAMLs under cfgs/rcnn/torchvision/ and cfgs/rcnn/detectron2/ set these keys",
         ]

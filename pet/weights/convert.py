@@ -1,4 +1,4 @@
-"""Turning a published file of weights into one with Pet's keys."""
+"""Converting a published weight file into one with Pet's keys."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,14 +15,14 @@ from pet.weights.load import PLACES, compare, in_model_places
 from pet.weights.load_report import LoadReport, group_keys, list_mismatches
 from pet.weights.torch_file import write_torch_file
 
-#: Who publishes files that can be converted.
+#: The publishers whose files can be converted.
 FAMILIES = tuple(dict.fromkeys(i.family for i in IMPORTERS if i.family != "pet"))
 
 
 def read_foreign_weights(path: str | Path, family: str = "") -> ImportedWeights:
-    """Return the weights in ``path``, published by ``family``, one of ``FAMILIES``; "" recognises.
+    """Return the weights in ``path``, published by ``family`` (one of ``FAMILIES``, "" to detect).
 
-    Raises as ``import_weights``, and ValueError where the file has Pet's keys already.
+    Raises as ``import_weights`` does, and ValueError if the file has Pet's keys already.
     """
     weights = import_weights(path, family)
     if weights.family == "pet":
@@ -34,7 +34,7 @@ def read_foreign_weights(path: str | Path, family: str = "") -> ImportedWeights:
 
 
 def describe_weights(weights: ImportedWeights) -> str:
-    """Return what became of the file's keys, naming all that are not used, and what is needed."""
+    """Return a text: the keys used, all keys not used, and the config values required."""
     lines = [
         f"weights from {weights.source} ({weights.format}):",
         f"  used: {weights.used} keys, for {group_keys(weights.state, names=0)}",
@@ -49,10 +49,10 @@ def describe_weights(weights: ImportedWeights) -> str:
 
 
 def check_fit(weights: ImportedWeights, cfg: CfgNode = cfg) -> str:
-    """Return how ``weights`` fit the model that ``cfg`` describes: keys that it should say.
+    """Return a text on how ``weights`` fit the model of ``cfg``, with config keys to change.
 
-    A file that holds a trunk alone is checked against the trunk. Raises ValueError naming every
-    key that is missing, or left over, or of another shape.
+    A file with only a trunk is checked against the trunk. Raises ValueError that lists every key
+    that is missing, unknown, or of another shape.
     """
     if cfg.MODEL.NUM_CLASSES == -1:
         raise ValueError(
@@ -75,18 +75,17 @@ def check_fit(weights: ImportedWeights, cfg: CfgNode = cfg) -> str:
 
 
 def write_weights(weights: ImportedWeights, path: str | Path) -> None:
-    """Write ``weights`` to ``path``, whole or not at all: a checkpoint of Pet to start from.
+    """Write ``weights`` to ``path``, atomically, as a file with Pet's keys.
 
     It holds ``model``, ``source``, ``expects``, ``class_names`` and ``keypoints``, as tensors and
-    plain types.
-    Raises ValueError where some keys have no place, or ``path`` is the source.
+    plain types. Raises ValueError if some keys have no place in Pet, or if ``path`` is the source.
     """
     if weights.no_place:
         raise ValueError(f"{weights.source}: {describe_no_place(weights.no_place)}")
     if Path(path).resolve() == Path(weights.source).resolve():
         raise ValueError(f"{path} is the file to convert; give another one to write")
     content = {
-        # Copies, as a part of a larger tensor would bring all of that into the file.
+        # Copies: a view would store the whole tensor that it belongs to.
         "model": {
             key: value.detach().clone(memory_format=torch.contiguous_format)
             for key, value in weights.state.items()

@@ -1,22 +1,22 @@
-"""Files that cannot be weights, told by their first bytes before a reader tries them."""
+"""Detecting files that cannot be weights by their first bytes, before reading them."""
 
 import re
 from pathlib import Path
 
-_HEAD = 512  # bytes that are looked at
+_HEAD = 512  # bytes that are inspected
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
-#: How pickles of protocol 0, which are texts, begin: a filled container, or a name on two lines.
+#: The beginning of a pickle of protocol 0, which is text: a container, or a name on two lines.
 _TEXT_PICKLE = re.compile(rb"\((?:[dl]p?\d*\r?\n|[VSILFNc(dlt])|c[\w.]+\r?\n\w+\r?\n")
 
 
 def require_file(path: Path) -> None:
-    """Raise FileNotFoundError, saying what there is in its place, where ``path`` is no file."""
+    """Raise FileNotFoundError if ``path`` is not a file."""
     if not path.is_file():
         raise FileNotFoundError(describe_no_file(path))
 
 
 def describe_no_file(path: Path) -> str:
-    """Return what stands at ``path``, which is no file."""
+    """Return a message that ``path`` is missing, a folder or a device."""
     if path.is_dir():
         return f"{path} is a folder, and no file"
     if path.exists():
@@ -27,24 +27,24 @@ def describe_no_file(path: Path) -> str:
 def read_head(path: Path) -> bytes:
     """Return the first bytes of the file at ``path``.
 
-    Raises FileNotFoundError where there is none, and ValueError where they are not those of a torch
-    file or a pickle, but of something that a user may have got in its place.
+    Raises FileNotFoundError for a missing file, and ValueError if the file is empty, a text, a web
+    page, a Git LFS pointer or a safetensors file.
     """
     require_file(path)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     size = path.stat().st_size
-    if kind := _kind(head, size):
-        raise ValueError(f"{path} ({size} bytes) is no readable torch file: {kind}")
+    if problem := _problem(head, size):
+        raise ValueError(f"{path} ({size} bytes) is no readable torch file: {problem}")
     return head
 
 
-def _kind(head: bytes, size: int) -> str:
-    """Return what the file is, and what would do; "" where it may be weights."""
+def _problem(head: bytes, size: int) -> str:
+    """Return a description of a file that cannot be weights, with advice; else ""."""
     if not head:
         return "it is empty: it was cut off, or never written"
     if head.startswith(b"version https://git-lfs"):
-        return "it stands for a file that Git LFS keeps elsewhere; git lfs pull brings that"
+        return "it is a pointer of Git LFS; fetch the file itself with git lfs pull"
     if head[8:9] == b"{" and 1 < int.from_bytes(head[:8], "little") <= size - 8:
         return (
             "it is a safetensors file; torch.save(safetensors.torch.load_file(path), "
@@ -59,7 +59,7 @@ def _kind(head: bytes, size: int) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether ``head``, whose last character may be cut in two, is text in UTF-8."""
+    """Whether ``head`` is UTF-8 text; its last character may be incomplete."""
     if _CONTROL.search(head):
         return False
     try:

@@ -1,4 +1,4 @@
-"""From a file of weights, whoever wrote it, to a state dict with Pet's keys."""
+"""Reading a weight file of any known format as a state dict with Pet's keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pet.weights.formats.pet import PetImporter, has_trunk
 from pet.weights.weight_file import WeightFile, read_weight_file
 from pet.weights.wrapped_models import without_wrappers
 
-#: The layers that have an output for each class and the background.
+#: Layers with one output for each class and the background.
 _CLASSIFIERS = (
     "Fast_RCNN.predictor.cls_score.bias",
     "Cascade_RCNN.stages.0.predictor.cls_score.bias",
@@ -25,30 +25,30 @@ _CLASSIFIERS = (
 
 @dataclass(frozen=True)
 class ImportedWeights:
-    """Weights by Pet's keys, and what became of the keys of their file."""
+    """Weights with Pet's keys, and the keys of their file that were not used."""
 
     source: str  # the file
-    format: str  # name of the importer that knew it
-    family: str  # who publishes such files
+    format: str  # name of the importer that recognised it
+    family: str  # publisher of such files
     state: Mapping[str, Tensor]
     used: int  # keys of the file that went into the state
     not_needed: tuple[str, ...]  # keys of the file that Pet does not read
     no_place: tuple[str, ...]  # keys of the file that Pet has no place for
     expects: Mapping[str, Any]  # config key -> the value that the weights need
-    class_names: tuple[str, ...]  # without the background; () where they are not known
-    # Whether the file itself names them; COCO's are taken for those of a published detector that
-    # has as many.
+    class_names: tuple[str, ...]  # without the background; () if unknown
+    # Whether class_names come from the file; otherwise they are assumed to be COCO's if a published
+    # detector has as many classes.
     names_classes: bool = False
-    keypoints: KeypointLayout | None = None  # None where there are none, or they are not known
+    keypoints: KeypointLayout | None = None  # None if there are none, or they are unknown
 
 
 def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
-    """Read the file at ``path`` and give its weights Pet's names.
+    """Read the weight file at ``path`` and rename its keys to Pet's.
 
-    ``family`` says who published it ("torchvision", "detectron2", ...); left out, the keys tell.
-    What wrappers put into the keys (``module.``, ``_orig_mod.``, ``model.``) is taken out. Raises
-    FileNotFoundError, and ValueError where the file is unreadable, unknown, of another family, or
-    of shapes that cannot be meant.
+    ``family`` is the publisher ("torchvision", "detectron2", ...); by default it is detected from
+    the keys. Prefixes of wrappers (``module.``, ``_orig_mod.``, ``model.``) are removed. Raises
+    FileNotFoundError, and ValueError if the file is unreadable, unknown, of another family, or has
+    impossible shapes.
     """
     file = read_weight_file(path)
     try:
@@ -78,11 +78,11 @@ def import_weights(path: str | Path, family: str = "") -> ImportedWeights:
 
 
 def count_classes(state: Mapping[str, Tensor], background_output: bool = False) -> int | None:
-    """Return the number of classes, with the background, that a detector's ``state`` is for.
+    """Return the number of classes, with the background, of a detector's ``state`` (Pet's keys).
 
-    By Pet's keys; None where it is no detector's, or one without classes. ``background_output`` as
-    ``RETINANET.BACKGROUND_OUTPUT``: it cannot be seen in a RetinaNet's weights. Raises ValueError
-    where they are for no anchor.
+    None for weights that are not a detector's, or of a detector without classes.
+    ``background_output`` is ``RETINANET.BACKGROUND_OUTPUT``, which the weights of a RetinaNet do
+    not show. Raises ValueError if a RetinaNet has fewer than four box outputs.
     """
     for classifier in _CLASSIFIERS:
         if classifier in state:
@@ -98,7 +98,7 @@ def count_classes(state: Mapping[str, Tensor], background_output: bool = False) 
 
 
 def count_keypoints(state: Mapping[str, Tensor]) -> int | None:
-    """Return the number of points that a ``state`` by Pet's keys predicts; None for no branch."""
+    """Return the number of keypoints that ``state`` (Pet's keys) predicts, or None."""
     bias = state.get("Keypoint_RCNN.predictor.deconv.bias")
     return None if bias is None else len(bias)
 
@@ -106,16 +106,16 @@ def count_keypoints(state: Mapping[str, Tensor]) -> int | None:
 def _coco_keypoints(
     state: Mapping[str, Tensor], expects: Mapping[str, Any]
 ) -> KeypointLayout | None:
-    """Return the points of COCO's people where a published detector predicts as many."""
+    """Return COCO's keypoints of people if a published detector predicts as many, else None."""
     return COCO_PERSON if expects and count_keypoints(state) == len(COCO_PERSON) else None
 
 
 def _recognise(
     file: WeightFile, bare: Mapping[str, Tensor], path: str | Path, family: str
 ) -> tuple[Importer, Mapping[str, Tensor]]:
-    """Return who knows the weights of ``file``, and these; ``bare`` is without wrappers."""
+    """Return the importer for ``file``, and the state dict; ``bare`` has no wrapper prefixes."""
     if file.is_pet and family in ("", "pet"):
-        # A model of the user's own may have such names itself.
+        # A user's model may itself have submodules with the names of wrappers.
         return PetImporter(), bare if has_trunk(bare) else file.state
     importer = find_importer(bare, family)
     if importer is not None:
@@ -133,7 +133,7 @@ def _recognise(
 
 
 def _coco_names(state: Mapping[str, Tensor], expects: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of COCO's classes where a published detector predicts as many."""
+    """Return COCO's class names if a published detector predicts as many, else ()."""
     num_classes = count_classes(state, bool(expects.get("RETINANET.BACKGROUND_OUTPUT")))
     if num_classes == 2 and _coco_keypoints(state, expects) is not None:
         return ("person",)

@@ -1,4 +1,4 @@
-"""Loading weights into a model, with a report of what found its place and what did not."""
+"""Loading weights into a model, with a report on all keys."""
 
 import logging
 from collections.abc import Container, Mapping, Sequence
@@ -28,12 +28,12 @@ from pet.weights.output_layers import of_other_meaning
 
 _logger = logging.getLogger(__name__)
 
-#: Has a number for each keypoint.
+#: The bias with one value per keypoint.
 _POINTS = "Keypoint_RCNN.predictor.deconv.bias"
-#: Where a trunk holds a model of timm.
+#: The prefix of a timm model in a trunk.
 _TIMM = "Conv_Body.body."
-#: Where files have weights of a trunk, and where else than there a model may hold them: res5 as
-#: the head of the RoIs, and a ResNet inside of a trunk of timm.
+#: Prefix of trunk weights in files -> another prefix that a model may have for them: res5 as the
+#: RoI head, and a ResNet of timm in a trunk.
 PLACES = (
     ("Conv_Body.layer4.", "Fast_RCNN.head.layer4."),
     ("Conv_Body.", _TIMM),
@@ -51,16 +51,16 @@ def load_weights(
 ) -> LoadReport:
     """Load ``weights`` into ``model``, in place, log the report, and return it.
 
-    They are a file, or what ``import_weights`` made of it: a checkpoint of Pet, a state dict of
-    Pet, or one that an importer knows. To train from (``strict`` False), they may be a part of the
-    model; ``class_names`` and ``keypoints`` are then those of the data, where they are known.
-    ``reinit_mismatched`` leaves weights of another shape, and layers for other classes or keypoints
-    than these, at their random start; without it the latter are kept, with a warning. To test
-    (``strict`` True), weights and model must agree in every key. Where ``cfg`` is given and says
-    otherwise than the weights need, a warning names the keys.
+    ``weights`` is a checkpoint or state dict of Pet, a foreign file that an importer knows, or the
+    result of ``import_weights``. For training (``strict`` False) it may cover a part of the model;
+    ``class_names`` and ``keypoints`` are those of the data, if known. ``reinit_mismatched`` skips
+    weights of another shape, and layers for other classes or keypoints than these; without it the
+    former are an error and the latter are loaded with a warning. For testing (``strict`` True),
+    weights and model must have the same keys. If ``cfg`` contradicts the requirements of the
+    weights, a warning names the config keys.
 
-    Raises FileNotFoundError, and ValueError where the file is unreadable, unknown, holds what Pet
-    has no place for, or does not fit; the model is then unchanged.
+    Raises FileNotFoundError, and ValueError if the file is unreadable, unknown, has keys without a
+    place in Pet, or does not fit; the model is then unchanged.
     """
     key = "TEST.WEIGHTS" if strict else "TRAIN.WEIGHTS"
     if not isinstance(weights, ImportedWeights):
@@ -97,7 +97,7 @@ def _check_fit(
     key: str,
     reinit_mismatched: bool,
 ) -> None:
-    """Raise ValueError, saying what would do, where the weights are not for the model."""
+    """Raise ValueError, with advice, if the weights do not fit the model."""
     path, name, strict = report.source, report.format, key == "TEST.WEIGHTS"
     if not report.loaded and not report.mismatched:
         raise ValueError(
@@ -112,7 +112,7 @@ def _check_fit(
         )
     if foreign := _parts_of_blocks(report):
         raise ValueError(
-            f"the blocks of the trunk lack what {path} ({key}, {name}) has in them: "
+            f"the blocks of the trunk lack weights that {path} ({key}, {name}) has in them: "
             f"{some_keys(foreign)}; give the MODEL.CONV_BODY that the weights are for"
         )
 
@@ -122,7 +122,7 @@ def _point_names(layout: KeypointLayout | None) -> tuple[str, ...]:
 
 
 def _without(report: LoadReport, keys: Container[str]) -> LoadReport:
-    """Return ``report`` where the weights ``keys`` are not loaded, as they mean something else."""
+    """Return ``report`` with ``keys`` moved from ``loaded`` to ``other_meaning``."""
     return replace(
         report,
         loaded=tuple(key for key in report.loaded if key not in keys),
@@ -131,9 +131,9 @@ def _without(report: LoadReport, keys: Container[str]) -> LoadReport:
 
 
 def in_model_places(state: Mapping[str, Tensor], model_keys: Container[str]) -> dict[str, Tensor]:
-    """Return ``state`` with the names that the model has for the weights of its trunk.
+    """Return ``state`` with trunk keys renamed to those of the model (see ``PLACES``).
 
-    A file of a trunk cannot tell whether res5 belongs to it or is the head of the RoIs.
+    The file of a trunk does not show whether res5 belongs to the trunk or is the RoI head.
     """
     return {_place(key, model_keys): value for key, value in state.items()}
 
@@ -153,9 +153,10 @@ def compare(
     class_names: tuple[str, ...] = (),
     not_needed: tuple[str, ...] = (),
 ) -> LoadReport:
-    """Return how ``state``, from the file ``source``, fits ``model_state``; change neither.
+    """Return the report on loading ``state``, from the file ``source``, into ``model_state``.
 
-    ``not_needed`` are keys of the file that are not in ``state``, as Pet does not read them.
+    Nothing is loaded. ``not_needed`` are keys of the file that Pet does not read; they are not in
+    ``state``.
     """
     shared = [key for key in model_state if key in state]
     mismatched = tuple(
@@ -179,14 +180,14 @@ def compare(
 
 @torch.no_grad()
 def copy_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy the values of ``state``, whose keys and shapes are the model's, into ``model``."""
+    """Copy ``state`` into ``model``, which must have its keys and shapes."""
     held = model.state_dict()
     for key, value in state.items():
         held[key].copy_(value)
 
 
 def require_weights(path: str | Path, key: str) -> None:
-    """Raise FileNotFoundError, saying where to get it, where ``key`` names a missing file."""
+    """Raise FileNotFoundError, with a download URL if known, if the file of ``key`` is missing."""
     path = Path(path)
     if path.is_file():
         return
@@ -200,9 +201,9 @@ def require_weights(path: str | Path, key: str) -> None:
 
 
 def _parts_of_blocks(report: LoadReport) -> list[str]:
-    """Return the keys that a trunk of timm lacks in blocks that it has otherwise.
+    """Return the skipped keys of timm blocks that are in the model with their other keys.
 
-    Such blocks compute something else. Whole blocks that it lacks stand behind its last map.
+    Such blocks compute something else. Blocks skipped as a whole come after the last feature map.
     """
     blocks = {_block(key) for key in report.loaded}
     return [key for key in report.skipped if key.startswith(_TIMM) and _block(key) in blocks]

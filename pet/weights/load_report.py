@@ -1,4 +1,4 @@
-"""What became of every key of a file of weights and of a model."""
+"""A report on the keys of a weight file and a model: loaded, skipped, missing, mismatched."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pet.structures import KeypointLayout
 from pet.weights.output_layers import is_of_classes
 
-#: What training counts along the way, and detections do not depend on; files and models have them
-#: or not.
+#: Buffers that training counts with and detections do not depend on; they may be missing.
 COUNTERS = (".num_batches_tracked", ".loss_average")
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A weight whose shape in the file is not the model's."""
+    """A weight whose shape in the file differs from that in the model."""
 
     key: str
     file_shape: tuple[int, ...]
@@ -24,24 +23,24 @@ class Mismatch:
 
     @property
     def looks_like_class_count(self) -> bool:
-        """Whether only the number of outputs differs, as with a predictor of other classes."""
+        """Whether only the number of outputs differs, as for another number of classes."""
         return is_of_classes(self.key) and self.file_shape[1:] == self.model_shape[1:]
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every key of a file and of a model."""
+    """The keys of a weight file and of a model, by outcome."""
 
     source: str  # the file
-    format: str  # name of the importer that knew it
+    format: str  # name of the importer that recognised it
     loaded: tuple[str, ...]  # model keys that now hold the file's values
     not_needed: tuple[str, ...]  # keys of the file that no model of Pet reads
-    skipped: tuple[str, ...]  # keys of the file, renamed, that this model lacks
-    missing: tuple[str, ...]  # model keys that the file lacks: left as they were
-    mismatched: tuple[Mismatch, ...]  # of another shape: left as they were
-    class_names: tuple[str, ...]  # the classes that the weights were trained for; or ()
-    keypoints: KeypointLayout | None = None  # the points, likewise; or None
-    other_meaning: tuple[str, ...] = ()  # for other classes or keypoints: left as they were
+    skipped: tuple[str, ...]  # keys of the file, renamed, that are not in this model
+    missing: tuple[str, ...]  # model keys that are not in the file; unchanged
+    mismatched: tuple[Mismatch, ...]  # model keys with another shape in the file; unchanged
+    class_names: tuple[str, ...]  # the classes that the weights were trained for, or ()
+    keypoints: KeypointLayout | None = None  # the keypoints that they were trained for, or None
+    other_meaning: tuple[str, ...] = ()  # model keys for other classes or keypoints; unchanged
 
     def __str__(self) -> str:
         lines = [f"weights from {self.source} ({self.format}): {group_keys(self.loaded, names=0)}"]
@@ -61,12 +60,12 @@ class LoadReport:
 
 
 def without_counters(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return ``keys`` without what training counts along the way."""
+    """Return ``keys`` without the counters of training (``COUNTERS``)."""
     return tuple(key for key in keys if not key.endswith(COUNTERS))
 
 
 def group_keys(keys: Iterable[str], names: int = 3) -> str:
-    """Return ``keys`` as counts by their first part, naming up to ``names`` of each."""
+    """Return the number of ``keys`` per first part, with up to ``names`` keys of each, as text."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault(key.split(".")[0], []).append(key)
@@ -80,12 +79,12 @@ def group_keys(keys: Iterable[str], names: int = 3) -> str:
 
 
 def some_keys(keys: Sequence[str], count: int = 5) -> str:
-    """Name the first ``count`` of ``keys``, and say how many more there are."""
+    """Return the first ``count`` of ``keys`` and the number of the others, as text."""
     more = f" and {len(keys) - count} more" if len(keys) > count else ""
     return ", ".join(keys[:count]) + more
 
 
 def list_mismatches(pairs: Sequence[Mismatch], count: int = 8) -> list[str]:
-    """Return a line for each of the first ``count`` pairs, and one for the rest."""
+    """Return a line for each of the first ``count`` pairs, and one line for the rest."""
     lines = [f"    {pair}" for pair in pairs[:count]]
     return [*lines, f"    and {len(pairs) - count} more"] if len(pairs) > count else lines

@@ -1,4 +1,4 @@
-"""Layers with outputs for each class or keypoint, and what these were when they were trained."""
+"""Layers with an output per class or keypoint, compared by the names that they were trained for."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from pet.structures.class_names import UNUSED_CLASS
 
-#: The last layers of the heads; RPN and RetinaNet move boxes alike for all classes.
+#: The last layers of the heads; the boxes of RPN and RetinaNet do not depend on the class.
 _OF_CLASSES = re.compile(
     r"(?!RPN\.|Conv_Body|RetinaNet\.head\.bbox_pred\.)(?:.+\.)?"
     r"(cls_score|bbox_pred|mask_logits|cls_logits)\.(?:weight|bias)"
 )
 _OF_KEYPOINTS = re.compile(r"Keypoint_RCNN\.predictor\.deconv\.(?:weight|bias)")
-#: Outputs of a layer that does not depend on the class.
+#: Number of outputs of a class-agnostic layer.
 _AGNOSTIC = {"bbox_pred": 4, "mask_logits": 1}
 
 
 @dataclass(frozen=True)
 class OtherMeaning:
-    """Layers whose outputs were trained for something else than what the data have there."""
+    """Layers that were trained for other classes or keypoints than those of the data."""
 
     what: str  # "classes" or "keypoints"
     trained: tuple[str, ...]  # the names at training, in order of the outputs
-    present: tuple[str, ...]  # the names in the data, likewise
+    present: tuple[str, ...]  # the names in the data, in the same order
     keys: tuple[str, ...]  # the weights of the layers
 
     def describe(self, source: str, kept: str) -> str:
-        """Return a warning about the weights of the file ``source``, of which ``kept`` are kept."""
+        """Return a warning about the file ``source``; ``kept`` are the weights that were kept."""
         pairs = [f"{now!r} was {was!r}" for was, now in different(self.trained, self.present)]
         more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
         same = set(self.trained) == set(self.present)
@@ -41,7 +41,7 @@ class OtherMeaning:
 
 
 def is_of_classes(key: str) -> bool:
-    """Whether ``key`` is of a layer that may have outputs for each class."""
+    """Whether ``key`` belongs to a layer that may have an output per class."""
     return _OF_CLASSES.fullmatch(key) is not None
 
 
@@ -50,10 +50,10 @@ def of_other_meaning(
     classes: tuple[Sequence[str], Sequence[str]],
     keypoints: tuple[Sequence[str], Sequence[str]],
 ) -> list[OtherMeaning]:
-    """Return what in ``state``, by Pet's keys, is for other ``classes`` or ``keypoints``.
+    """Return the layers in ``state`` (Pet's keys) for other ``classes`` or ``keypoints``.
 
-    These are the names that the weights were trained for and those of the data; () where they are
-    not known. Names are compared output by output.
+    Each of these is a pair of names: those that the weights were trained for, and those of the
+    data; () if unknown. Names are compared output by output.
     """
     found = []
     for what, (trained, present), keys in (
@@ -73,7 +73,7 @@ def _class_layers(state: Mapping[str, Tensor]) -> Iterable[str]:
 
 
 def different(trained: Sequence[str], present: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs of names that differ; an output that stands for no class never does."""
+    """Return the pairs of names that differ; pairs with ``UNUSED_CLASS`` do not count."""
     return [
         (was, now)
         for was, now in zip(trained, present, strict=False)

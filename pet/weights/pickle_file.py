@@ -1,4 +1,4 @@
-"""Reading pickles of arrays and plain values without running anything that they name."""
+"""Reading pickles of arrays and plain values without executing code from them."""
 
 import math
 import pickle
@@ -11,23 +11,23 @@ import numpy as np
 
 from pet.weights.file_kind import require_file
 
-#: What a pickle may hold besides arrays, lists, tuples and dicts.
+#: Types that a pickle may contain besides arrays, lists, tuples and dicts.
 _PLAIN = (str, bytes, bool, int, float, type(None))
-#: numpy's names of the numbers that are read: booleans, integers and floats.
+#: numpy's names of the dtypes that are read: booleans, integers and floats.
 _DTYPE_NAME = re.compile(r"[|<>=]?(?:b1|[iu][1248]|f[248])")
 
 
 class _RefusedError(Exception):
-    """The pickle asks for, or holds, what is not read; the message names it."""
+    """The pickle contains something that is not read; the message names it."""
 
 
 def read_pickle_file(path: str | Path) -> Any:
-    """Return what the pickle in ``path`` holds: plain values, numpy arrays, lists, tuples, dicts.
+    """Return the content of the pickle ``path``: plain values, numpy arrays, lists, tuples, dicts.
 
-    Texts of Python 2 are read as Latin-1; a numpy scalar becomes a number, an OrderedDict a dict.
-    Raises FileNotFoundError, and ValueError where the file is cut off or asks for anything else,
-    an array of objects among it. numpy's own functions are not called either: stand-ins build the
-    arrays from their bytes. Nothing of such a file is run.
+    Strings of Python 2 are decoded as Latin-1; a numpy scalar becomes a number, an OrderedDict a
+    dict. Raises FileNotFoundError, and ValueError if the file is truncated or refers to anything
+    else, such as an array of objects. No code of the file is run, and none of numpy's functions:
+    stand-ins build the arrays from their bytes.
     """
     path = Path(path)
     require_file(path)
@@ -43,7 +43,7 @@ def read_pickle_file(path: str | Path) -> Any:
             "weights alone, as a dict of arrays"
         ) from None
     except Exception as error:
-        # A damaged file fails wherever the damage lies.
+        # A damaged file may raise any exception.
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) is no readable pickle: it is cut off, damaged, "
             f"or of another kind ({type(error).__name__}: {error})"
@@ -51,7 +51,7 @@ def read_pickle_file(path: str | Path) -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler for which no name means what it says: each leads to a stand-in, or nowhere."""
+    """An unpickler that resolves known names to stand-ins and refuses all others."""
 
     def find_class(self, module: str, name: str) -> "_Global":
         """Return the stand-in for ``module.name``."""
@@ -62,12 +62,12 @@ class _Reader(pickle.Unpickler):
         return _Global(known)
 
     def persistent_load(self, pid: Any) -> None:
-        """Refuse: a pickle by itself has no objects outside of it."""
+        """Refuse: a plain pickle has no external objects."""
         raise _RefusedError("it asks for an object that is kept elsewhere")
 
 
 class _Global:
-    """What a pickle gets for a name: it can be called, but neither changed nor looked into."""
+    """The stand-in for a name in a pickle: it can only be called."""
 
     __slots__ = ("name",)
 
@@ -82,7 +82,7 @@ class _Global:
 
 
 class _DType:
-    """Stands in for ``numpy.dtype``, for numbers alone; its state brings the order of the bytes."""
+    """The stand-in for ``numpy.dtype``, only for numbers; ``__setstate__`` sets the byte order."""
 
     __slots__ = ("dtype",)
 
@@ -99,7 +99,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for an array, which numpy's pickles make first and fill afterwards."""
+    """The stand-in for an array, which numpy's pickles create empty and then fill."""
 
     __slots__ = ("value",)
 
@@ -114,7 +114,7 @@ class _Array:
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    """Return a new array in the byte order of this machine; ``data`` must have just its bytes."""
+    """Return a new array in native byte order; ``data`` must have exactly its number of bytes."""
     if isinstance(data, str):
         data = data.encode("latin1")  # bytes that Python 2 wrote
     if not isinstance(dtype, _DType) or not isinstance(data, bytes | bytearray):
@@ -128,16 +128,16 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
 
 
 def _reconstruct(kind: Any, *_shape_and_code: Any) -> _Array:
-    """Stand in for the function by which numpy's pickles up to protocol 4 begin an array."""
+    """Replace numpy's function that creates an array in pickles up to protocol 4."""
     if not isinstance(kind, _Global) or kind.name != "numpy.ndarray":
         raise _RefusedError("it holds an array of an unknown kind")
     return _Array()
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
-    """Stand in for the function of numpy's pickles of protocol 5.
+    """Replace numpy's function that creates an array in pickles of protocol 5.
 
-    With ``order`` "K", the data lie in C order and ``axes`` says how to transpose them.
+    With ``order`` "K" the data are in C order, to be transposed by ``axes``.
     """
     array = _array(data, dtype, shape, order)
     return _Array(array if axes is None else np.ascontiguousarray(array.transpose(axes)))
@@ -148,7 +148,7 @@ def _scalar(dtype: Any, data: Any) -> bool | int | float:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """Stand in for the function by which Python 3 writes bytes up to protocol 2."""
+    """Replace ``_codecs.encode``, by which Python 3 stores bytes up to protocol 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise _RefusedError(f"it asks for _codecs.encode to {encoding!r}")
     return text.encode("latin1")
@@ -175,10 +175,10 @@ _STAND_INS: Mapping[str, Callable[..., Any]] = {
 
 
 class _Plain:
-    """Replaces the stand-ins in what was read, and refuses what is neither plain nor an array."""
+    """Converts unpickled values: stand-ins become arrays, other types are refused."""
 
     def __init__(self) -> None:
-        # Identity -> result: what stands in several places is looked at once.
+        # Identity -> result: a value that occurs several times is converted once.
         self._done: dict[int, Any] = {}
 
     def __call__(self, value: Any) -> Any:

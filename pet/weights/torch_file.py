@@ -1,4 +1,4 @@
-"""Writing files of tensors, and reading them without running anything that they hold."""
+"""Writing torch files, and reading them without executing code from them."""
 
 import pickle
 import re
@@ -13,50 +13,50 @@ from torch.serialization import safe_globals
 from pet.utils.files import atomic_path
 from pet.weights.file_kind import read_head
 
-#: What torch allows a file to name is the process's; so one file is read at a time.
-_ONE_AT_A_TIME = threading.Lock()
+#: torch's list of allowed classes is shared by all threads, so one file is read at a time.
+_READ_LOCK = threading.Lock()
 
 
 class _Namespace:
-    """Stands in for ``argparse.Namespace``, in which training scripts keep their options.
+    """The stand-in for ``argparse.Namespace``, in which training scripts store their options.
 
-    It takes what a file puts into it, and keeps nothing.
+    It discards its content.
     """
 
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        """Leave ``state`` alone."""
+        """Ignore ``state``."""
 
 
 def write_torch_file(content: Any, path: str | Path) -> None:
-    """Write ``content``, tensors and plain types, to ``path``: whole or not at all.
+    """Write ``content``, tensors and plain types, to ``path``, atomically.
 
-    Raises OSError, with the path, where the disk refuses.
+    Raises OSError with the path if writing fails.
     """
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            # Of a write that fails torch says that it is at an unexpected position of the file.
+            # After a failed write torch raises RuntimeError: "unexpected pos ...".
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """Return what ``torch.save`` wrote into ``path``, on the CPU: tensors and plain types only.
+    """Return the content of the torch file ``path``, on the CPU: tensors and plain types only.
 
-    Where an ``argparse.Namespace`` stands, an object without content is returned. Raises
-    FileNotFoundError, and ValueError where the file is no torch file, is cut off, or asks for any
-    other Python object. Nothing of such a file is run.
+    An ``argparse.Namespace`` becomes an empty object. Raises FileNotFoundError, and ValueError if
+    the file is no torch file, is truncated, or refers to other Python objects. No code of the file
+    is run.
     """
     path = Path(path)
     head = read_head(path)
     allowed = safe_globals([(_Namespace, "argparse.Namespace")])
     try:
-        with _ONE_AT_A_TIME, allowed, warnings.catch_warnings():
-            # torch warns of files that are plain pickles; the error below says it better.
+        with _READ_LOCK, allowed, warnings.catch_warnings():
+            # torch warns about plain pickles; the error below is clearer.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -64,7 +64,7 @@ def read_torch_file(path: str | Path) -> Any:
     except pickle.UnpicklingError as error:
         raise _refused(path, error, is_pickle=head[:1] == b"\x80") from None
     except Exception as error:
-        # A damaged file fails wherever the damage lies: in the archive, the pickle or a tensor.
+        # A damaged file may raise any exception: from the archive, the pickle or a tensor.
         raise _unreadable(path, error) from None
 
 

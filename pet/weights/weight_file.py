@@ -1,4 +1,4 @@
-"""Reading a file of weights, whoever wrote it: torch files and pickles of arrays."""
+"""Reading a weight file: a torch file or a pickle of arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,33 +15,33 @@ from pet.weights.formats import known_formats
 from pet.weights.pickle_file import read_pickle_file
 from pet.weights.torch_file import read_torch_file
 
-#: Where a file keeps its state dict, unless it is one itself; "blobs" is Detectron's.
+#: Keys under which a file may store its state dict; "blobs" is Detectron's.
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "blobs")
-#: What others put first in a list of classes.
+#: The first class name in lists of other libraries.
 _BACKGROUND = "__background__"
-#: The number that torch's files before its zip archives begin with, as a pickle writes it.
+#: The pickled magic number at the beginning of torch's files before its zip format.
 _OLD_TORCH_FILE = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file of weights holds."""
+    """The content of a weight file."""
 
     state: dict[str, Tensor]
-    no_tensors: tuple[str, ...] = ()  # keys beside the weights, of numbers and texts
-    is_pet: bool = False  # a checkpoint of Pet says so
-    class_names: tuple[str, ...] = ()  # without the background; a checkpoint of Pet has them
-    keypoints: KeypointLayout | None = None  # likewise
-    expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; a converted file
+    no_tensors: tuple[str, ...] = ()  # keys of the state dict with numbers and texts
+    is_pet: bool = False  # whether it is a checkpoint of Pet
+    class_names: tuple[str, ...] = ()  # without the background; in checkpoints of Pet
+    keypoints: KeypointLayout | None = None  # in checkpoints of Pet
+    expects: dict[str, Any] = field(default_factory=dict)  # config key -> value; if converted
 
 
 def read_weight_file(path: str | Path) -> WeightFile:
-    """Return the weights in ``path``: of ``torch.save``, or of a pickle with numpy arrays.
+    """Return the weights in ``path``, a file of ``torch.save`` or a pickle of numpy arrays.
 
-    The content tells the kind of file, not its name. The weights are the dict itself, or what lies
-    under "model", "state_dict", "model_state_dict" or "blobs". Raises FileNotFoundError, and
-    ValueError where the file is unreadable, asks for other Python objects (nothing of it is run) or
-    holds no weights.
+    The kind is detected from the content, not the name. The state dict is the content itself, or
+    its entry "model", "state_dict", "model_state_dict" or "blobs". Raises FileNotFoundError, and
+    ValueError if the file is unreadable, refers to other Python objects (no code of it is run) or
+    has no weights.
     """
     path = Path(path)
     head = read_head(path)
@@ -71,15 +71,15 @@ def read_weight_file(path: str | Path) -> WeightFile:
 
 
 def _class_names(content: Any) -> tuple[str, ...]:
-    """Return the names of label 1 and following that a file gives, or () where it gives none."""
+    """Return the names of labels 1, 2, ... in a file, or () if it has none."""
     names = tuple(content) if _is_list_of(content, str) else ()
     return names[1:] if names[:1] == (_BACKGROUND,) else names
 
 
 def _keypoint_layout(content: Any, path: Path) -> KeypointLayout | None:
-    """Return what a checkpoint of Pet says of its keypoints, or None.
+    """Return the keypoints of a checkpoint of Pet, or None.
 
-    Raises ValueError, naming the file at ``path``, where that cannot be meant.
+    Raises ValueError, which names the file ``path``, if the entry is malformed.
     """
     if not isinstance(content, Mapping):
         return None
@@ -104,10 +104,10 @@ def _is_list_of(values: Any, kind: Any) -> bool:
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Whether a file is a pickle by itself, and not one of torch's, which begin with one too."""
+    """Whether a file is a plain pickle, not a torch file that begins with a pickle."""
     if head[:1] == b"\x80":
         return _OLD_TORCH_FILE not in head[:32]
-    # Protocols 0 and 1 have no header: a dict, list, mark or name stands first.
+    # Protocols 0 and 1 have no header: they begin with a dict, list, mark or name.
     return head[:1] in (b"(", b"}", b"]", b"c")
 
 

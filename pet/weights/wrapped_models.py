@@ -1,32 +1,32 @@
-"""What wrappers put into the keys of a state dict, and the keys without it."""
+"""Removing the prefixes that model wrappers add to the keys of a state dict."""
 
 import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-#: In front of every key: DataParallel and its distributed form; a LightningModule's ``model``.
-_IN_FRONT = ("module.", "model.")
-#: Names that only torch's wrappers have, of compiled, sharded and checkpointed modules. A part of a
-#: model may be wrapped as well as the whole.
+#: Prefixes of every key: of DataParallel and DistributedDataParallel, and of a LightningModule.
+_PREFIXES = ("module.", "model.")
+#: Names that only torch's wrappers use, for compiled, sharded and checkpointed modules, which may
+#: be parts of a model.
 _ANYWHERE = re.compile(
     r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )
-#: What torch's AveragedModel counts, beside the model that it wraps.
+#: The counter of torch's AveragedModel, a key next to the wrapped model.
 _COUNTER = "n_averaged"
 
 
 def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``state`` with the keys that the model has by itself, however often it was wrapped.
+    """Return ``state`` with the keys of the bare model; nested wrappers are removed, too.
 
-    What a wrapper puts in front is taken off where all keys have it. The counter of an averaged
-    model is left out. Raises ValueError where two keys become one.
+    A prefix is removed only if all keys have it. The counter of an averaged model is left out.
+    Raises ValueError if two keys become equal.
     """
     others = [key for key in state if key != _COUNTER]
     if _all_begin(others, "module."):
         state = {key: state[key] for key in others}
     keys = [_ANYWHERE.sub("", key) for key in state]
-    while prefix := next((p for p in _IN_FRONT if _all_begin(keys, p)), ""):
+    while prefix := next((p for p in _PREFIXES if _all_begin(keys, p)), ""):
         keys = [key.removeprefix(prefix) for key in keys]
     bare: dict[str, Tensor] = {}
     source_of: dict[str, str] = {}

@@ -31,7 +31,7 @@ def test_a_crowd_has_what_was_asked_for(tmp_path):
 
 def test_the_same_seed_draws_the_same(tmp_path):
     for name in ("a", "b"):
-        write_crowded_images(tmp_path / name, 1, (64, 64), 3, 5, seed=1)
+        write_crowded_images(tmp_path / name, images=1, size=(64, 64), boxes=3, classes=5, seed=1)
     one, other = (json.loads((tmp_path / n / "crowd.json").read_text()) for n in ("a", "b"))
     assert one == other
     assert (tmp_path / "a" / "1.jpg").read_bytes() == (tmp_path / "b" / "1.jpg").read_bytes()

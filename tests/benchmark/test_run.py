@@ -1,13 +1,17 @@
 """Whole benchmarks on a few drawn pictures: what they report, and what they refuse."""
 
 import multiprocessing
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+from torch.cuda._utils import _get_device_index
 
+from pet.modeling.rcnn.generalized_rcnn import Generalized_RCNN
 from tests.engine.tiny_run import draw_few_shapes
 from tools.benchmark import infer, loader, train
+from tools.benchmark import setting as setting_module
 from tools.benchmark.comparison import Difference
 from tools.benchmark.run import Plan, run_infer, run_loader, run_train
 from tools.benchmark.setting import Setting
@@ -42,11 +46,14 @@ def test_testing_is_compared_and_timed(opts):
             assert own["segmentation"] == peers["segmentation"]
 
 
-def test_training_is_compared_and_timed(opts):
+def test_training_is_compared_and_timed(opts, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(Generalized_RCNN, "compile_dense", lambda model: compiled.append(model))
     setting = Setting(CFG, opts, images=4, batch_size=2, workers=0, is_train=True)
-    report = run_train(setting, PLAN, ["float32"], steps=1)
-    assert [row.side for row in report.rows] == ["torchvision fp32", "Pet fp32"]
-    assert len(report.agreement) == 5
+    report = run_train(setting, PLAN, ["float32"], steps=1, compiled=True)
+    names = ["torchvision fp32", "Pet fp32", "Pet fp32, compiled"]
+    assert [row.side for row in report.rows] == names and len(compiled) == 1
+    assert len(report.agreement) == 5 and report.images == 2 and not report.unlike
 
 
 def test_the_rounded_losses_are_compared_as_well(opts):
@@ -75,6 +82,37 @@ def test_sides_that_differ_are_not_timed(opts, monkeypatch):
     monkeypatch.setattr(train, "check", lambda _: [train.LossDifference("loss_x", 1.0, 1.1, 0.05)])
     with pytest.raises(ValueError, match=r"other losses.*loss_x is 1\.0"):
         run_train(setting, PLAN, ["float32"], steps=1)
+
+
+def test_sides_that_differ_are_timed_all_the_same_where_that_is_asked_for(opts, monkeypatch):
+    plan = replace(PLAN, strict=False)
+    setting = Setting(CFG, opts, images=1, batch_size=1, workers=0, is_train=False)
+    rows = [Difference("boxes, 1", "5 and 5", 0.5, 100.0)]
+    monkeypatch.setattr(infer, "check", lambda setting: rows)
+    for side, number in (("peer_side", 3), ("our_side", 5)):
+        found = [{"bbox": [{}] * number}]
+        monkeypatch.setattr(infer, side, lambda *_, found=found: lambda: lambda: found)
+    report = run_infer(setting, plan, ["float32"])
+    assert len(report.rows) == 2
+    assert [line.split(",")[0] for line in report.unlike] == [
+        "the two sides do not find the same",
+        "the sides do not find as much",
+    ]
+
+
+@pytest.mark.parametrize(("name", "number"), [("cuda", None), ("cuda:1", 1)])
+def test_the_device_of_a_benchmark_is_made_the_current_one(opts, monkeypatch, name, number):
+    current = []
+
+    def set_device(device):
+        current.append(_get_device_index(device))  # which needs a number
+
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    monkeypatch.setattr(setting_module, "resolve_device", torch.device)
+    opts = (*opts, "DEVICE", name)
+    setting = Setting(CFG, opts, images=1, batch_size=1, workers=0, is_train=False)
+    assert setting.device() == torch.device(name)
+    assert current == ([] if number is None else [number])
 
 
 def test_a_missing_partner_counts():
@@ -109,7 +147,7 @@ def test_sides_with_unequal_work_are_not_timed(opts, monkeypatch):
 
 def test_both_sides_sample_as_the_config_says(opts):
     sampling = ("FAST_RCNN.BATCH_SIZE_PER_IMAGE", "64", "RPN.POSITIVE_FRACTION", "0.25")
-    setting = Setting(CFG, (*opts, *sampling), 2, 1, 0, is_train=True)
+    setting = Setting(CFG, (*opts, *sampling), images=2, batch_size=1, workers=0, is_train=True)
     peer = setting.peer()
     assert peer.roi_heads.fg_bg_sampler.batch_size_per_image == 64
     assert peer.rpn.fg_bg_sampler.positive_fraction == 0.25

@@ -133,7 +133,13 @@ def test_a_text_in_a_file_stays_as_it_is_written(fresh_cfg, tmp_path, text):
 def test_a_text_comes_back_from_a_dump(fresh_cfg, tmp_path, text):
     fresh_cfg.CKPT, fresh_cfg.TRAIN.DATASETS = text, (text, text)
     fresh_cfg.DATASETS[text] = CfgNode(
-        {"TYPE": text, "IMAGES": text, "ANNOTATIONS": text, "MAX_IMAGES": 0}
+        {
+            "TYPE": text,
+            "IMAGES": text,
+            "ANNOTATIONS": text,
+            "CLASSES": (text, text),
+            "MAX_IMAGES": 0,
+        }
     )
     again = default_cfg()
     merge_cfg_from_file(write(tmp_path, fresh_cfg.dump()), again)
@@ -295,9 +301,16 @@ def test_a_missing_file_is_named(fresh_cfg, tmp_path):
 
 def test_a_data_set_is_named_in_a_file(fresh_cfg, tmp_path):
     text = "DATASETS:\n  cats:\n    IMAGES: /cats\n    ANNOTATIONS: /cats.json\n    MAX_IMAGES: 8\n"
+    text += "    CLASSES: [tabby, 12, on]\n"
     merge_cfg_from_file(write(tmp_path, text), fresh_cfg)
     assert fresh_cfg.DATASETS == {
-        "cats": {"TYPE": "coco", "IMAGES": "/cats", "ANNOTATIONS": "/cats.json", "MAX_IMAGES": 8}
+        "cats": {
+            "TYPE": "coco",
+            "IMAGES": "/cats",
+            "ANNOTATIONS": "/cats.json",
+            "CLASSES": ("tabby", "12", "on"),
+            "MAX_IMAGES": 8,
+        }
     }
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from pet.config import merge_cfg_from_list
 from pet.data.catalog import dataset_names, find_dataset
+from pet.data.registry import DATASET_TYPES
 
 
 def _make_coco(root):
@@ -121,6 +122,74 @@ def test_a_folder_of_annotations_is_named_with_the_files_in_it(tmp_path, fresh_c
         (tmp_path / "labels" / name).touch()
     files = r"b\.json, c\.json, d\.json, e\.json, f\.json$"
     with pytest.raises(ValueError, match=rf"{message}a folder; name the file in it: {files}"):
+        find_dataset("mine", fresh_cfg)
+
+
+@pytest.fixture
+def types(monkeypatch):
+    """File types that take a file, a folder, and either, or do not say."""
+    for table in ("_parts", "_kinds"):
+        monkeypatch.setattr(DATASET_TYPES, table, dict(getattr(DATASET_TYPES, table)))
+    for kind in ("file", "folder", "file or folder"):
+        DATASET_TYPES.register(f"takes {kind}", annotations=kind)(None)
+    DATASET_TYPES.register("says nothing")(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [
+        ("coco", {"file"}),
+        ("takes file", {"file"}),
+        ("takes folder", {"folder"}),
+        ("takes file or folder", {"file", "folder"}),
+        ("says nothing", {"file", "folder"}),
+    ],
+)
+def test_a_type_says_whether_annotations_are_a_file_or_a_folder(
+    tmp_path, fresh_cfg, types, name, takes
+):
+    (tmp_path / "labels").mkdir()
+    fresh_cfg.DATA_DIR = str(tmp_path)
+    _mine(fresh_cfg, tmp_path)
+    fresh_cfg.DATASETS.mine.TYPE = name
+    for kind, path in (("file", "a.json"), ("folder", "labels")):
+        fresh_cfg.DATASETS.mine.ANNOTATIONS = path
+        if kind in takes:
+            assert find_dataset("mine", fresh_cfg).annotations == tmp_path / path
+            continue
+        (wanted,) = takes
+        message = rf"ANNOTATIONS must be the annotation {wanted}, but .*{path} is a {kind}; name"
+        with pytest.raises(ValueError, match=message):
+            find_dataset("mine", fresh_cfg)
+    fresh_cfg.DATASETS.mine.ANNOTATIONS = "gone"
+    wanted = " or ".join(sorted(takes))
+    with pytest.raises(FileNotFoundError, match=f"'mine': no annotation {wanted} at .*gone; set"):
+        find_dataset("mine", fresh_cfg)
+
+
+def test_a_file_in_place_of_a_folder_of_annotations_is_named_with_its_folder(
+    tmp_path, fresh_cfg, types
+):
+    _mine(fresh_cfg, tmp_path)
+    fresh_cfg.DATASETS.mine.TYPE = "takes folder"
+    with pytest.raises(
+        ValueError, match=rf"a\.json is a file; name the folder, such as {tmp_path}$"
+    ):
+        find_dataset("mine", fresh_cfg)
+
+
+def test_types_are_registered_with_one_of_three_kinds(types):
+    with pytest.raises(ValueError, match=r"'x': annotations must be one of file, .*; got 'fi"):
+        DATASET_TYPES.register("x", annotations="files")
+    with pytest.raises(KeyError, match="already a type of data set named 'coco'"):
+        DATASET_TYPES.register("coco", annotations="folder")(None)
+    assert DATASET_TYPES.kind_of_annotations("coco") == "file"
+
+
+def test_an_unknown_type_is_named(tmp_path, fresh_cfg):
+    _mine(fresh_cfg, tmp_path)
+    fresh_cfg.DATASETS.mine.TYPE = "cocco"
+    with pytest.raises(KeyError, match=r"no type of data set named 'cocco' .* mean 'coco'\?"):
         find_dataset("mine", fresh_cfg)
 
 

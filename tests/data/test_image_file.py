@@ -314,7 +314,7 @@ KINDS = (
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 def test_pictures_are_turned_upright(tmp_path, kind, options, orientation):
     path = saved(tmp_path / "a", kind, orientation, **options)
-    assert read_header(path) == ImageHeader(48, 32, orientation)
+    assert read_header(path) == ImageHeader(48, 32, orientation=orientation)
     found = read_image(path)
     assert found.flags.c_contiguous
     expected = TURNED[orientation - 1]
@@ -373,7 +373,7 @@ def test_opencv_is_left_nothing_to_turn():
         file = BytesIO()
         saved(file, "TIFF", orientation)
         data = without_orientation(file.getvalue())
-        assert read_header(data) == ImageHeader(48, 32, 1)
+        assert read_header(data) == ImageHeader(48, 32, orientation=1)
         assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), 1), COLOURS)
     assert without_orientation(b"II, no TIFF") == b"II, no TIFF"
 

@@ -37,7 +37,7 @@ def test_batches(workers):
     assert read(loader) == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert loader.collate_fn([torch.zeros(1)])[0].tolist() == [0]
     # No worker has had more than it reads ahead, and the one that was being read.
-    assert len(loader._reader._pieces) <= 3 * workers
+    assert len(loader._reader._buffers) <= 3 * workers
 
 
 @pytest.mark.parametrize("workers", [0, 1])

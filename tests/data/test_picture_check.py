@@ -8,7 +8,7 @@ from pet.data.image_file import ImageReader
 from pet.data.picture_check import (
     PictureReport,
     describe,
-    look_at,
+    inspect_headers,
     looks_dark,
     resolve_names,
 )
@@ -107,7 +107,7 @@ def test_what_orientations_do_to_the_declared_sizes(tmp_path):
     ]
     paths = [saved(tmp_path / f"{n}.png", *case[:2]) for n, case in enumerate(cases)]
     sizes = np.array([case[2] for case in cases])
-    report = look_at(paths, sizes, READER)
+    report = inspect_headers(paths, sizes, READER)
     assert report == PictureReport(
         8, turned=(1,), as_stored=(2,), unknown=(3, 4), wrong_size=((5, (6, 4)), (6, (6, 4)))
     )
@@ -118,9 +118,9 @@ def test_what_orientations_do_to_the_declared_sizes(tmp_path):
                 READER.read(path, sizes[n])
         else:
             assert READER.read(path, sizes[n]).shape[:2] == tuple(sizes[n])
-    upright = look_at(paths, sizes, ImageReader("upright"))
+    upright = inspect_headers(paths, sizes, ImageReader("upright"))
     assert upright == PictureReport(8, wrong_size=((2, (6, 4)), (5, (6, 4)), (6, (6, 4))))
-    stored = look_at(paths, sizes, ImageReader("stored"))
+    stored = inspect_headers(paths, sizes, ImageReader("stored"))
     assert stored == PictureReport(8, wrong_size=((1, (6, 4)), (5, (6, 4)), (6, (6, 4))))
 
 
@@ -131,25 +131,25 @@ def test_what_cannot_be_read_is_found_with_its_reason(tmp_path):
     Image.new("RGB", (6, 4)).save(tmp_path / "rare.ppm")
     names = ["text.png", "empty.png", "rare.ppm", "none.png"]
     paths = [good, *(tmp_path / name for name in names)]
-    report = look_at(paths, [(4, 6)] * 5, READER)
+    report = inspect_headers(paths, [(4, 6)] * 5, READER)
     assert [n for n, _ in report.unreadable] == [1, 2, 4]
     for (_, reason), words in zip(
         report.unreadable, ("cannot be decoded", "is empty", "there is no image"), strict=True
     ):
         assert words in reason
     assert report.wrong_size == ()
-    [reason] = look_at([good], [(4, 6)], ImageReader(max_pixels=23)).unreadable
+    [reason] = inspect_headers([good], [(4, 6)], ImageReader(max_pixels=23)).unreadable
     assert "24 pixels, more than INPUT.MAX_PIXELS" in reason[1]
 
 
 def test_pictures_are_looked_at_evenly_spaced(tmp_path):
     paths = [tmp_path / f"{n}.png" for n in range(1001)]  # none of which is there
-    report = look_at(paths, np.zeros((1001, 2), int), READER, most=5)
+    report = inspect_headers(paths, np.zeros((1001, 2), int), READER, most=5)
     assert report.looked == 5
     assert [n for n, _ in report.unreadable] == [0, 250, 500, 750, 1000]
-    assert look_at(paths[:3], np.zeros((3, 2), int), READER, most=5).looked == 3
-    assert look_at(paths[:3], np.zeros((3, 2), int), READER, most=1).looked == 1
-    assert look_at([], [], READER) == PictureReport(0)
+    assert inspect_headers(paths[:3], np.zeros((3, 2), int), READER, most=5).looked == 3
+    assert inspect_headers(paths[:3], np.zeros((3, 2), int), READER, most=1).looked == 1
+    assert inspect_headers([], [], READER) == PictureReport(0)
 
 
 def deep(path, highest):
@@ -165,24 +165,24 @@ def deep(path, highest):
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_values_of_12_bits_are_dark(tmp_path, name, highest, dark):
     path = deep(tmp_path / name, highest)
-    assert look_at([path], [(4, 6)], READER).dark == ((0,) if dark else ())
-    assert look_at([path], [(4, 6)], ImageReader(bit_depth=12)).dark == ()
+    assert inspect_headers([path], [(4, 6)], READER).dark == ((0,) if dark else ())
+    assert inspect_headers([path], [(4, 6)], ImageReader(bit_depth=12)).dark == ()
     assert looks_dark(path, READER.read(path)) is dark
 
 
 def test_a_night_in_8_bits_is_not_dark(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 6, 3), 3, np.uint8))
-    assert look_at([tmp_path / "a.png"], [(4, 6)], READER) == PictureReport(1)
+    assert inspect_headers([tmp_path / "a.png"], [(4, 6)], READER) == PictureReport(1)
     assert not looks_dark(tmp_path / "a.png", READER.read(tmp_path / "a.png"))
 
 
 def test_eight_pictures_are_decoded_to_see_whether_they_are_dark(tmp_path):
     paths = [deep(tmp_path / f"{n}.png", 4000) for n in range(15)]
-    assert look_at(paths, [(4, 6)] * 15, READER).dark == tuple(range(0, 15, 2))
+    assert inspect_headers(paths, [(4, 6)] * 15, READER).dark == tuple(range(0, 15, 2))
     data = bytearray(paths[4].read_bytes())
     data[data.index(b"IDAT") + 6] ^= 255
     paths[4].write_bytes(data)
-    report = look_at(paths, [(4, 6)] * 15, READER)
+    report = inspect_headers(paths, [(4, 6)] * 15, READER)
     assert 4 not in report.dark
     assert [n for n, _ in report.unreadable] == [4]
 

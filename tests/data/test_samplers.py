@@ -15,7 +15,9 @@ from pet.data.samplers import (
 def _sampler(images=10, batch_size=2, max_iter=25, groups=None, order=None, **place):
     groups = np.zeros(images, np.int64) if groups is None else np.array(groups)
     order = order or ShuffledOrder(len(groups), seed=3)
-    return TrainBatchSampler(order, groups, batch_size, max_iter, seed=4, **place)
+    return TrainBatchSampler(
+        order, groups, batch_size=batch_size, max_iter=max_iter, seed=4, **place
+    )
 
 
 def _indices(batches):

@@ -15,7 +15,7 @@ from pet.utils.seed import seed_all
 from tests.engine.views import SIZE, in_views, picture
 from tests.modeling.rcnn.small import small_cfg
 
-RULE = DetectionRule(0.0, 0.5, 10)
+RULE = DetectionRule(score_thresh=0.0, nms_thresh=0.5, max_per_image=10)
 
 
 def aug_cfg(**keys: object):
@@ -217,6 +217,8 @@ def test_the_config_names_the_views():
 def test_nothing_found_in_any_view():
     cfg = aug_cfg(BBOX__ENABLED=True, MASK__ENABLED=True)
     model = model_of(cfg)
-    model.Fast_RCNN.detection_rule = DetectionRule(1.0, 0.5, 10)
+    model.Fast_RCNN.detection_rule = DetectionRule(
+        score_thresh=1.0, nms_thresh=0.5, max_per_image=10
+    )
     [found] = with_augmentation(model, cfg)(originals(cfg, picture()))
     assert len(found) == 0 and found.mask_probs.shape == (0, 28, 28)

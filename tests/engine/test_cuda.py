@@ -14,7 +14,7 @@ from pet.modeling.build import build_model
 from pet.solver.optimizer import build_optimizer
 from tests.engine.tiny_run import tiny_cfg
 from tests.modeling.rcnn.small import box_targets, noise_images, small_cfg
-from tools.benchmark.device_syncs import count_waits
+from tools.benchmark.device_syncs import count_syncs
 
 DEVICE = "cuda"
 
@@ -64,7 +64,7 @@ def test_a_step_waits_a_few_times_for_each_image():
         batch = noise_images(*[(96, 128)] * images).to(DEVICE)
         target = box_targets([[8, 8, 40, 40], [20, 10, 90, 80]], [1, 2]).to(DEVICE)
         update(model, batch, [target] * images, optimizer)
-        return count_waits(lambda: update(model, batch, [target] * images, optimizer))
+        return count_syncs(lambda: update(model, batch, [target] * images, optimizer))
 
     # Of an image once or more within NMS, as tests/modeling/rcnn/test_waits.py counts them; of the
     # batch for numbers of proposals and RoIs, and sizes of masks.

@@ -281,7 +281,17 @@ def test_what_is_no_image_file_is_named(predictor, tmp_path):
 
 def save_checkpoint(model, cfg, names, layout=None):
     """Save ``model`` as a run of ``cfg`` would have done."""
-    optimizer = make_optimizer("SGD", parameter_groups(model, 0.0, 0.0, 0.0, 1.0), 0.1)
+    optimizer = make_optimizer(
+        "SGD",
+        parameter_groups(
+            model,
+            weight_decay=0.0,
+            weight_decay_bias=0.0,
+            weight_decay_norm=0.0,
+            bias_lr_factor=1.0,
+        ),
+        0.1,
+    )
     checkpointer = build_checkpointer(names, cfg, layout)
     checkpointer.save(model, optimizer, build_lr_scheduler(optimizer, cfg))
 

@@ -18,9 +18,9 @@ def take(paths: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     assert paths in ("plain", "fast", "compiled", "everywhere")
     if paths == "plain":
-        monkeypatch.setattr(roi_align, "roi_align_by_rows", ops.roi_align)
+        monkeypatch.setattr(roi_align, "roi_align_cpu", ops.roi_align)
         monkeypatch.setattr(predictor, "prepare_for_inference", lambda model, precision: model)
     if paths != "fast":
         monkeypatch.setattr(rpn, "is_faster_at", lambda *_: paths != "plain")
     if paths in ("plain", "everywhere"):
-        monkeypatch.setattr(conv3x3, "winograd_pays", lambda x, weight: paths == "everywhere")
+        monkeypatch.setattr(conv3x3, "use_winograd", lambda x, weight: paths == "everywhere")

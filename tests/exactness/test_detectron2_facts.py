@@ -282,8 +282,12 @@ def propose(levels: list[dict[float, list[float]]], pre: int, post: int, **rule)
 
 def test_the_rule_of_proposals():
     rpn = build_rpn(8, cfg_of())
-    assert rpn.test_rule == ProposalRule(1000, 1000, 0.7, 0.0)
-    assert rpn.train_rule == ProposalRule(2000, 1000, 0.7, 0.0)
+    assert rpn.test_rule == ProposalRule(
+        pre_nms_top_n=1000, post_nms_top_n=1000, nms_thresh=0.7, min_size=0.0
+    )
+    assert rpn.train_rule == ProposalRule(
+        pre_nms_top_n=2000, post_nms_top_n=1000, nms_thresh=0.7, min_size=0.0
+    )
 
 
 def test_proposals_are_chosen_by_logits():

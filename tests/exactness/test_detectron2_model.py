@@ -152,8 +152,10 @@ def test_a_trunk_gives_the_same_maps(stride_in_1x1, groups, has_statistics):
     prefixed = {f"backbone.bottom_up.{name}": tensor for name, tensor in state.items()}
     wanted = trunk_like.resnet(prefixed, images, stride_in_1x1)
 
-    style = BlockStyle("freeze", 1e-5, stride_in_1x1, groups, group_width=128 // groups)
-    trunk = ResNet(Bottleneck, (2, 1, 2, 1), style, width=16)
+    style = BlockStyle(
+        "freeze", eps=1e-5, stride_in_1x1=stride_in_1x1, groups=groups, group_width=128 // groups
+    )
+    trunk = ResNet(Bottleneck, (2, 1, 2, 1), style=style, width=16)
     importer = find_importer(state)
     assert importer is not None and importer.family == "detectron2"
     converted = importer.convert(state).state

@@ -55,7 +55,13 @@ def test_levels_at_their_boundaries(side, ours, torchvisions):
 def pool(name: str, feature: Tensor, box: list[float], cells: int) -> list[float]:
     """Pool a row of ``feature`` at stride 4 into ``cells``, with the pooling of a YAML."""
     pooler = build_fast_rcnn(1, SCALES, 3, cfg_of(name)).pooler
-    own = RoIPooler(pooler.method, (1, cells), pooler.sampling_ratio, SCALES[:1], pooler.aligned)
+    own = RoIPooler(
+        pooler.method,
+        resolution=(1, cells),
+        sampling_ratio=pooler.sampling_ratio,
+        spatial_scales=SCALES[:1],
+        aligned=pooler.aligned,
+    )
     rows = feature.expand(1, 1, 12, len(feature)).contiguous()
     return own([rows], [torch.tensor([box])])[0, 0, 0].tolist()
 

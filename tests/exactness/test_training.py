@@ -1,5 +1,8 @@
 """The same weights in torchvision's models and in Pet give the same losses and gradients."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 import pytest
 import torch
@@ -94,47 +97,75 @@ def fix_norms(model: nn.Module) -> None:
             module.eval()
 
 
-@pytest.mark.parametrize(
-    ("name", "paths"),
-    [
-        *((name, "fast") for name in RCNNS),
-        ("fasterrcnn_resnet50_fpn", "plain"),
-        ("maskrcnn_resnet50_fpn", "everywhere"),
-        pytest.param("maskrcnn_resnet50_fpn", "compiled", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.filterwarnings("ignore")  # of what the compiler itself imports
-def test_losses_and_gradients_are_torchvisions(name, paths, monkeypatch):
-    take(paths, monkeypatch)
+# Models of one name follow each other: torchvision's step is computed once for each.
+CASES = [
+    *(("fasterrcnn_resnet50_fpn", paths) for paths in ("fast", "plain")),
+    *(("maskrcnn_resnet50_fpn", paths) for paths in ("fast", "everywhere")),
+    pytest.param("maskrcnn_resnet50_fpn", "compiled", marks=pytest.mark.slow),
+    ("fasterrcnn_resnet50_fpn_v2", "fast"),
+    ("maskrcnn_resnet50_fpn_v2", "fast"),
+    ("keypointrcnn_resnet50_fpn", "fast"),
+]
+
+
+@dataclass(frozen=True)
+class PeerStep:
+    """A step of torchvision's model, and all that Pet needs to repeat it."""
+
+    peer: Peer  # with gradients
+    losses: dict[str, Tensor]
+    weights: dict[str, Tensor]  # of Pet's model
+    images: PeerImages  # as torchvision resizes them
+    objects: list[dict[str, Tensor]]  # likewise
+
+
+@lru_cache(maxsize=1)
+def step_of_peer(name: str) -> PeerStep:
     cfg, images = cfg_of(name), noise_images(SIZES)
     peer = build_peer(name, cfg)
     liven(peer, images)
     sample_everything(peer)
+    weights = build_copy(peer, cfg).state_dict()
     # In float64: in float32 one ReLU in a million falls on the other side of its kink.
-    model = build_copy(peer, cfg).train().double()
-    fix_norms(model)
-    if paths == "compiled":
-        model.compile_dense()
     peer.double()
     inputs = [image.double() for image in peer_images(images)]
     # A crowd, an image with nothing, and a few objects.
     counts, classes = (16, 0, 3), cfg.MODEL.NUM_CLASSES
     objects = [random_objects(n, s, n, classes) for n, s in zip(counts, SIZES, strict=True)]
-    wanted = peer(inputs, objects)
-    sum(wanted.values()).backward()
+    losses = peer(inputs, objects)
+    sum(losses.values()).backward()
+    losses = {name: loss.detach() for name, loss in losses.items()}
+    return PeerStep(peer, losses, weights, *peer.transform(inputs, objects))
 
-    resized, theirs = peer.transform(inputs, objects)
-    targets = [our_target(t, size) for t, size in zip(theirs, resized.image_sizes, strict=True)]
-    outputs = model(our_images(resized, model), targets)
+
+def test_every_model_of_torchvision_is_compared():
+    assert {case[0] for case in CASES if len(case) == 2} == set(RCNNS)
+
+
+@pytest.mark.parametrize(("name", "paths"), CASES)
+@pytest.mark.filterwarnings("ignore")  # of what the compiler itself imports
+def test_losses_and_gradients_are_torchvisions(name, paths, monkeypatch):
+    step = step_of_peer(name)
+    take(paths, monkeypatch)
+    model = Generalized_RCNN(cfg_of(name))
+    model.load_state_dict(step.weights)
+    model.train().double()
+    fix_norms(model)
+    if paths == "compiled":
+        model.compile_dense()
+    sizes = step.images.image_sizes
+    targets = [our_target(t, size) for t, size in zip(step.objects, sizes, strict=True)]
+    outputs = model(our_images(step.images, model), targets)
     outputs["total_loss"].backward()
 
+    wanted = step.losses
     assert set(outputs["losses"]) == set(wanted)
     for loss, value in wanted.items():
         assert value.item() > 0.01, loss
         torch.testing.assert_close(
             outputs["losses"][loss], value, rtol=1e-4, atol=0, check_dtype=False
         )
-    compare_gradients(model, peer)
+    compare_gradients(model, step.peer)
 
 
 def compare_gradients(model: nn.Module, peer: Peer) -> None:

@@ -27,7 +27,7 @@ def plain_of(deform: DeformConv2d) -> nn.Conv2d:
 @pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 2), (1, 2, 1)])
 def test_it_starts_as_the_plain_convolution(version, stride, dilation, groups):
     torch.manual_seed(0)
-    deform = DeformConv2d(4, 6, stride, dilation, groups, version)
+    deform = DeformConv2d(4, 6, stride=stride, dilation=dilation, groups=groups, version=version)
     x = torch.randn(2, 4, 9, 12)
     torch.testing.assert_close(deform(x), plain_of(deform)(x), atol=1e-5, rtol=1e-5)
 

@@ -58,7 +58,7 @@ def test_levels_go_by_area_and_bear_empty_boxes():
 
 def test_boxes_that_are_not_finite_leave_the_others_alone():
     boxes = [torch.cat((per_image, per_image[:2])) for per_image in mixed_boxes()]
-    pooler = RoIPooler("ROIAlign", (7, 7), 2, SCALES)
+    pooler = RoIPooler("ROIAlign", resolution=(7, 7), sampling_ratio=2, spatial_scales=SCALES)
     wanted = pooler(pyramid(), boxes)
     boxes[0][-1, 2], boxes[1][-2] = math.inf, torch.full((4,), math.nan)
     found = pooler(pyramid(), boxes)
@@ -89,7 +89,9 @@ def test_each_roi_is_pooled_from_its_level_in_the_given_order(method, ratio):
                         features[level], roi, (7, 5), SCALES[level], ratio or -1, aligned=True
                     )
                 )
-    pooled = RoIPooler(method, (7, 5), ratio, SCALES)(features, boxes)
+    pooled = RoIPooler(method, resolution=(7, 5), sampling_ratio=ratio, spatial_scales=SCALES)(
+        features, boxes
+    )
     assert pooled.shape == (7, 3, 7, 5)
     torch.testing.assert_close(pooled, torch.cat(wanted), atol=1e-6, rtol=0)
 
@@ -98,14 +100,18 @@ def test_aligned_pooling_reads_a_ramp_at_the_cells_centres():
     stride = 4
     ramp = (torch.arange(32.0) + 0.5) * stride  # the value of a pixel is the x of its centre
     feature = ramp.expand(1, 1, 32, 32)
-    pooler = RoIPooler("ROIAlign", (2, 4), 2, (1 / stride,))
+    pooler = RoIPooler(
+        "ROIAlign", resolution=(2, 4), sampling_ratio=2, spatial_scales=(1 / stride,)
+    )
     pooled = pooler([feature], [torch.tensor([[20.0, 30.0, 60.0, 90.0]])])
     torch.testing.assert_close(pooled[0, 0], torch.tensor([25.0, 35.0, 45.0, 55.0]).expand(2, 4))
 
 
 def test_gradients_reach_each_level_that_was_pooled_from():
     features = [feature.requires_grad_() for feature in pyramid(side=128)]
-    RoIPooler("ROIAlign", (7, 7), 2, SCALES)(features, mixed_boxes()).sum().backward()
+    RoIPooler("ROIAlign", resolution=(7, 7), sampling_ratio=2, spatial_scales=SCALES)(
+        features, mixed_boxes()
+    ).sum().backward()
     assert all(feature.grad.abs().sum() > 0 for feature in features[:4])
     assert features[4].grad is None  # the level above serves the proposals alone
 
@@ -114,7 +120,7 @@ def test_gradients_reach_each_level_that_was_pooled_from():
 @pytest.mark.parametrize("method", ["ROIAlign", "ROIPool"])
 def test_no_rois(method, scales):
     features = pyramid(side=128)[-1 - len(scales) :]
-    pooler = RoIPooler(method, (7, 7), 2, scales)
+    pooler = RoIPooler(method, resolution=(7, 7), sampling_ratio=2, spatial_scales=scales)
     assert pooler(features, [torch.zeros(0, 4), torch.zeros(0, 4)]).shape == (0, 3, 7, 7)
     one = pooler(features, [torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])])
     alone = pooler([f[1:] for f in features], [torch.tensor([[0.0, 0.0, 64.0, 64.0]])])
@@ -127,13 +133,15 @@ def test_one_level_takes_every_roi():
         [torch.cat([torch.full((len(b), 1), float(n)), b], 1) for n, b in enumerate(boxes)]
     )
     wanted = roi_align(feature, rois, (7, 7), 1 / 16, 2, aligned=True)
-    found = RoIPooler("ROIAlign", (7, 7), 2, (1 / 16,))([feature], boxes)
+    found = RoIPooler("ROIAlign", resolution=(7, 7), sampling_ratio=2, spatial_scales=(1 / 16,))(
+        [feature], boxes
+    )
     torch.testing.assert_close(found, wanted)
 
 
 def test_an_unknown_method_says_what_there_is():
     with pytest.raises(ValueError, match=r"'RoIAlign'.*choose from ROIAlign, ROIPool"):
-        RoIPooler("RoIAlign", (7, 7), 2, SCALES)
+        RoIPooler("RoIAlign", resolution=(7, 7), sampling_ratio=2, spatial_scales=SCALES)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +157,23 @@ def test_an_unknown_method_says_what_there_is():
 def test_an_eps_on_the_level_moves_its_boundary(side, level_eps, level):
     # In float64: in float32 a level of 4 has steps of 5e-7.
     box = torch.tensor([[0.0, 0.0, side, side]], dtype=torch.float64)
-    assert assign_levels(box, SCALES, LevelRule(0.0, level_eps)).tolist() == [level]
+    assert assign_levels(box, SCALES, LevelRule(ratio_eps=0.0, level_eps=level_eps)).tolist() == [
+        level
+    ]
 
 
 def test_unaligned_pooling_is_torchvisions():
     features, boxes = pyramid(), mixed_boxes()
     theirs = MultiScaleRoIAlign(["0", "1", "2", "3"], (7, 5), 2)
     named = {str(level): feature for level, feature in enumerate(features[:4])}
-    pooler = RoIPooler("ROIAlign", (7, 5), 2, SCALES, False, LevelRule(0.0, 1e-6))
+    pooler = RoIPooler(
+        "ROIAlign",
+        resolution=(7, 5),
+        sampling_ratio=2,
+        spatial_scales=SCALES,
+        aligned=False,
+        level_rule=LevelRule(ratio_eps=0.0, level_eps=1e-6),
+    )
     wanted = theirs(named, boxes, [(512, 512)] * 2)
     torch.testing.assert_close(pooler(features, boxes), wanted, atol=1e-6, rtol=0)
 
@@ -164,6 +181,8 @@ def test_unaligned_pooling_is_torchvisions():
 def test_unaligned_pooling_reads_half_a_pixel_further():
     stride = 4
     ramp = (torch.arange(32.0) + 0.5) * stride
-    pooler = RoIPooler("ROIAlign", (2, 4), 2, (1 / stride,), aligned=False)
+    pooler = RoIPooler(
+        "ROIAlign", resolution=(2, 4), sampling_ratio=2, spatial_scales=(1 / stride,), aligned=False
+    )
     pooled = pooler([ramp.expand(1, 1, 32, 32)], [torch.tensor([[20.0, 30.0, 60.0, 90.0]])])
     torch.testing.assert_close(pooled[0, 0], torch.tensor([27.0, 37.0, 47.0, 57.0]).expand(2, 4))

@@ -16,7 +16,9 @@ def maps(*sizes: tuple[int, int]) -> list[Tensor]:
 
 
 def test_anchors_of_a_pixel_by_hand():
-    [anchors] = AnchorGenerator([(16, 32)], (0.25, 1.0, 4.0), (8,))(maps((1, 1)))
+    [anchors] = AnchorGenerator(sizes=[(16, 32)], ratios=(0.25, 1.0, 4.0), strides=(8,))(
+        maps((1, 1))
+    )
     # Height / width is the ratio, height * width the square of the size; sizes outside.
     wanted = [
         [-16.0, -4.0, 16.0, 4.0],
@@ -30,14 +32,14 @@ def test_anchors_of_a_pixel_by_hand():
 
 
 def test_anchors_are_not_rounded():
-    [anchors] = AnchorGenerator([(32,)], (0.5,), (4,))(maps((1, 1)))
+    [anchors] = AnchorGenerator(sizes=[(32,)], ratios=(0.5,), strides=(4,))(maps((1, 1)))
     half_width, half_height = 16 * math.sqrt(2), 8 * math.sqrt(2)
     wanted = torch.tensor([[-half_width, -half_height, half_width, half_height]])
     torch.testing.assert_close(anchors, wanted)
 
 
 def test_anchors_stand_at_pixel_times_stride_row_by_row():
-    generator = AnchorGenerator([(4,), (8,)], (1.0,), (4, 8))
+    generator = AnchorGenerator(sizes=[(4,), (8,)], ratios=(1.0,), strides=(4, 8))
     fine, coarse = generator(maps((2, 3), (1, 2)))
     centres = (fine[:, :2] + fine[:, 2:]) / 2
     assert centres.tolist() == [[0, 0], [4, 0], [8, 0], [0, 4], [4, 4], [8, 4]]
@@ -50,18 +52,18 @@ def test_anchors_lie_within_half_a_pixel_of_torchvisions_rounded_ones():
     features = maps((16, 24), (8, 12), (4, 6))
     images = ImageList(torch.zeros(2, 3, 64, 96), [(64, 96)] * 2)
     theirs = TorchvisionAnchors(sizes, (RATIOS,) * 3)(images, features)[0]
-    ours = torch.cat(AnchorGenerator(sizes, RATIOS, strides)(features))
+    ours = torch.cat(AnchorGenerator(sizes=sizes, ratios=RATIOS, strides=strides)(features))
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().max() <= 0.5
 
 
 def test_the_number_at_a_pixel():
-    assert AnchorGenerator([(32,), (64,)], RATIOS, (4, 8)).num_per_pixel == 3
-    assert AnchorGenerator([(32, 64, 128)], RATIOS, (32,)).num_per_pixel == 9
+    assert AnchorGenerator(sizes=[(32,), (64,)], ratios=RATIOS, strides=(4, 8)).num_per_pixel == 3
+    assert AnchorGenerator(sizes=[(32, 64, 128)], ratios=RATIOS, strides=(32,)).num_per_pixel == 9
 
 
 def test_anchors_follow_the_size_of_the_maps_and_keep_nothing():
-    generator = AnchorGenerator([(32,)], RATIOS, (8,))
+    generator = AnchorGenerator(sizes=[(32,)], ratios=RATIOS, strides=(8,))
     small, large, again = (generator(maps(size))[0] for size in ((2, 3), (4, 5), (2, 3)))
     assert (len(small), len(large)) == (18, 60)
     assert torch.equal(small, again)
@@ -76,12 +78,16 @@ def test_rounded_anchors_a_part_of_the_image_apart_are_torchvisions(side):
     features = maps(*(tuple(-(-length // stride) for length in side) for stride in strides))
     images = ImageList(torch.zeros(2, 3, *side), [side] * 2)
     theirs = TorchvisionAnchors(sizes, (RATIOS,) * 5)(images, features)[0]
-    generator = AnchorGenerator(sizes, RATIOS, strides, rounded=True, step_from_size=True)
+    generator = AnchorGenerator(
+        sizes=sizes, ratios=RATIOS, strides=strides, rounded=True, step_from_size=True
+    )
     assert torch.equal(torch.cat(generator(features)), theirs)
 
 
 def test_a_step_taken_from_the_sizes_by_hand():
-    generator = AnchorGenerator([(8,), (8,)], (1.0,), (4, 8), step_from_size=True)
+    generator = AnchorGenerator(
+        sizes=[(8,), (8,)], ratios=(1.0,), strides=(4, 8), step_from_size=True
+    )
     _, coarse = generator(maps((10, 14), (3, 4)))  # 40 x 56 pixels: 40 // 3 and 56 // 4
     centres = ((coarse[:, :2] + coarse[:, 2:]) / 2).reshape(3, 4, 2)
     assert centres[:, 0, 1].tolist() == [0, 13, 26]
@@ -89,7 +95,7 @@ def test_a_step_taken_from_the_sizes_by_hand():
 
 
 def test_corners_are_rounded_by_hand():
-    generator = AnchorGenerator([(32,)], (0.5, 1.0), (4,), rounded=True)
+    generator = AnchorGenerator(sizes=[(32,)], ratios=(0.5, 1.0), strides=(4,), rounded=True)
     [anchors] = generator(maps((1, 1)))
     # 16 * sqrt(2) = 22.63 and 8 * sqrt(2) = 11.31.
     assert anchors.tolist() == [[-23, -11, 23, 11], [-16, -16, 16, 16]]

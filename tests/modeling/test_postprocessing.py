@@ -37,7 +37,9 @@ def test_the_background_is_never_detected():
 def test_the_score_must_lie_above_the_threshold():
     boxes = torch.tensor([[[0.0, 0.0, 9.0, 9.0]] * 3])
     scores = torch.tensor([[0.0, 0.5, 0.5 + 1e-6]])
-    found = select_detections(boxes, scores, SIZE, DetectionRule(0.5, 0.5, 10))
+    found = select_detections(
+        boxes, scores, SIZE, DetectionRule(score_thresh=0.5, nms_thresh=0.5, max_per_image=10)
+    )
     assert found.labels.tolist() == [2]
 
 
@@ -51,8 +53,12 @@ def test_an_roi_may_be_found_as_two_classes_but_once_as_each():
 
 def test_the_best_of_an_image_are_kept():
     boxes, scores = random_candidates()
-    every = select_detections(boxes, scores, SIZE, DetectionRule(0.0, 0.5, 10_000))
-    best = select_detections(boxes, scores, SIZE, DetectionRule(0.0, 0.5, 7))
+    every = select_detections(
+        boxes, scores, SIZE, DetectionRule(score_thresh=0.0, nms_thresh=0.5, max_per_image=10_000)
+    )
+    best = select_detections(
+        boxes, scores, SIZE, DetectionRule(score_thresh=0.0, nms_thresh=0.5, max_per_image=7)
+    )
     assert len(every) > len(best) == 7
     assert torch.equal(best.scores, every.scores[:7])
     assert (every.scores.diff() <= 0).all()
@@ -62,11 +68,18 @@ def test_boxes_are_clipped_and_small_ones_dropped_before_the_best_are_counted():
     inside, outside = [0.0, 0.0, 128.0, 50.0], [128.0, 5.0, 128.0, 20.0]
     boxes = torch.tensor([[[-5.0, -5.0, 200.0, 50.0]] * 2, [[130.0, 5.0, 140.0, 20.0]] * 2])
     scores = torch.tensor([[0.1, 0.8], [0.1, 0.9]])
-    found = select_detections(boxes, scores, SIZE, DetectionRule(0.05, 0.5, 10, min_size=0.01))
+    found = select_detections(
+        boxes,
+        scores,
+        SIZE,
+        DetectionRule(score_thresh=0.05, nms_thresh=0.5, max_per_image=10, min_size=0.01),
+    )
     assert found.boxes.tolist() == [inside]
     # Without a least side an empty box stays until the results, and takes a place among the best.
     assert select_detections(boxes, scores, SIZE, RULE).boxes.tolist() == [outside, inside]
-    one = select_detections(boxes, scores, SIZE, DetectionRule(0.05, 0.5, 1))
+    one = select_detections(
+        boxes, scores, SIZE, DetectionRule(score_thresh=0.05, nms_thresh=0.5, max_per_image=1)
+    )
     assert one.boxes.tolist() == [outside]
     assert len(one.resized((30, 64))) == 0
 
@@ -75,7 +88,9 @@ def test_broken_numbers_are_not_detected():
     boxes, scores = random_candidates(4)
     boxes[0] = float("nan")
     scores[1] = float("nan")
-    found = select_detections(boxes, scores, SIZE, DetectionRule(0.0, 1.0, 100))
+    found = select_detections(
+        boxes, scores, SIZE, DetectionRule(score_thresh=0.0, nms_thresh=1.0, max_per_image=100)
+    )
     assert len(found) == 2 * (NUM_CLASSES - 1)
     assert torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()
 
@@ -85,7 +100,9 @@ def test_soft_nms_keeps_what_plain_nms_drops():
     scores = torch.tensor([[0.1, 0.9, 0.0], [0.1, 0.6, 0.3]])
     plain = select_detections(boxes, scores, SIZE, RULE)
     assert plain.labels.tolist() == [1, 2]
-    soft = select_detections(boxes, scores, SIZE, replace(RULE, soft_nms=SoftNMSRule("linear")))
+    soft = select_detections(
+        boxes, scores, SIZE, replace(RULE, soft_nms=SoftNMSRule(method="linear"))
+    )
     assert soft.labels.tolist() == [1, 2, 1]
     # The overlap is 0.8, so a fifth of 0.6 is left.
     assert soft.scores.tolist() == pytest.approx([0.9, 0.3, 0.12])
@@ -97,7 +114,7 @@ def test_the_config_chooses_soft_nms(fresh_cfg):
     fresh_cfg.TEST.SOFT_NMS.ENABLED = True
     fresh_cfg.TEST.SOFT_NMS.METHOD = "gaussian"
     rule = build_detection_rule(fresh_cfg)
-    assert rule.soft_nms == SoftNMSRule("gaussian", 0.5, 0.0001)
+    assert rule.soft_nms == SoftNMSRule(method="gaussian", sigma=0.5, score_thresh=0.0001)
 
 
 def seen(boxes: list[list[float]], scores: list[float], ages: list[int]) -> Detections:
@@ -114,6 +131,6 @@ def test_views_are_joined_best_first_with_all_that_is_known_of_a_box():
     assert joined.boxes.tolist() == [[50.0, 50.0, 60.0, 60.0], [0.0, 0.0, 10.0, 10.0]]
     assert joined.scores.tolist() == pytest.approx([0.9, 0.8])
     assert joined.extras["age"].tolist() == [5, 3]
-    soft = join_views([one, other], replace(RULE, soft_nms=SoftNMSRule("linear")))
+    soft = join_views([one, other], replace(RULE, soft_nms=SoftNMSRule(method="linear")))
     assert soft.extras["age"].tolist() == [5, 3, 4]
     assert soft.scores[2].item() == pytest.approx(0.7 * (1 - 8 / 12))

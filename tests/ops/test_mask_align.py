@@ -20,8 +20,11 @@ def crop_of(mask: np.ndarray) -> Crop:
 def align(crops, boxes, index, resolution=(28, 28)):
     masks = MaskCrops.pack(crops)
     return align_crops(
-        *(masks.bits, masks.starts, masks.origins, masks.sizes),
-        *(boxes, index, resolution, torch.tensor([[WIDTH, HEIGHT]]).expand(len(boxes), 2)),
+        **vars(masks),
+        boxes=boxes,
+        index=index,
+        resolution=resolution,
+        limits=torch.tensor([[WIDTH, HEIGHT]]).expand(len(boxes), 2),
     )
 
 

@@ -6,14 +6,11 @@ from pet.ops.masks import sample_crops
 from pet.structures import Crop, MaskCrops
 
 
-def _fields(packed):
-    return packed.bits, packed.starts, packed.origins, packed.sizes
-
-
 def _sample(crops, boxes, index, resolution):
     boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     index = torch.tensor(index, dtype=torch.int64)
-    return sample_crops(*_fields(MaskCrops.pack(crops)), boxes, index, resolution)
+    packed = vars(MaskCrops.pack(crops))
+    return sample_crops(**packed, boxes=boxes, index=index, resolution=resolution)
 
 
 def test_a_grid_on_the_pixels_gives_the_pixels():

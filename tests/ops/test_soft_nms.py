@@ -22,17 +22,17 @@ def soft_nms(rule: SoftNMSRule, groups: Tensor = ONE_CLASS, iou=0.4, count=100):
 
 def test_linear_by_hand():
     # The second falls to 0.8 * 0.5, behind the third, for which it falls again, by as much.
-    index, scores = soft_nms(SoftNMSRule("linear"))
+    index, scores = soft_nms(SoftNMSRule(method="linear"))
     assert index == [0, 2, 1, 3]
     assert scores == pytest.approx([0.9, 0.6, 0.2, 0.1])
     # From an IoU above the threshold on, not at it.
-    index, scores = soft_nms(SoftNMSRule("linear"), iou=0.5)
+    index, scores = soft_nms(SoftNMSRule(method="linear"), iou=0.5)
     assert index == [0, 1, 2, 3]
     assert scores == pytest.approx(SCORES.tolist())
 
 
 def test_gaussian_by_hand():
-    index, scores = soft_nms(SoftNMSRule("gaussian", sigma=0.5))
+    index, scores = soft_nms(SoftNMSRule(method="gaussian", sigma=0.5))
     # Of the second exp(-0.25 / 0.5) is left, 0.485; of the third exp(-0.0625 / 0.5), 0.529: it is
     # next, and takes as much from the second again.
     assert index == [0, 2, 1, 3]
@@ -41,15 +41,15 @@ def test_gaussian_by_hand():
 
 
 def test_classes_leave_each_other_alone():
-    index, scores = soft_nms(SoftNMSRule("linear"), groups=torch.tensor([1, 2, 1, 2]))
+    index, scores = soft_nms(SoftNMSRule(method="linear"), groups=torch.tensor([1, 2, 1, 2]))
     assert index == [0, 1, 2, 3]
     assert scores == pytest.approx(SCORES.tolist())
 
 
 def test_what_has_fallen_is_dropped_and_the_best_are_counted():
-    index, _ = soft_nms(SoftNMSRule("linear", score_thresh=0.15))
+    index, _ = soft_nms(SoftNMSRule(method="linear", score_thresh=0.15))
     assert index == [0, 2, 1]
-    assert soft_nms(SoftNMSRule("linear"), count=2)[0] == [0, 2]
+    assert soft_nms(SoftNMSRule(method="linear"), count=2)[0] == [0, 2]
 
 
 def test_equal_boxes_of_a_class_vanish():
@@ -64,7 +64,7 @@ def test_against_the_loop_of_the_paper(method):
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(60, generator=generator)
     groups = torch.randint(1, 3, (60,), generator=generator)
-    rule = SoftNMSRule(method, 0.5, 0.01)
+    rule = SoftNMSRule(method=method, sigma=0.5, score_thresh=0.01)
     wanted = {}
     for group in (1, 2):
         left = {n: scores[n].item() for n in range(60) if groups[n] == group}
@@ -91,5 +91,5 @@ def test_no_boxes():
 
 def test_the_arguments_stay_as_they_are():
     before = SCORES.clone()
-    soft_nms(SoftNMSRule("linear"))
+    soft_nms(SoftNMSRule(method="linear"))
     assert torch.equal(SCORES, before)

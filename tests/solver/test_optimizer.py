@@ -22,7 +22,9 @@ def model_of_every_kind() -> nn.Module:
 
 def test_groups_by_kind():
     model = model_of_every_kind()
-    weights, biases, norms = parameter_groups(model, 0.1, 0.2, 0.3, bias_lr_factor=2.0)
+    weights, biases, norms = parameter_groups(
+        model, weight_decay=0.1, weight_decay_bias=0.2, weight_decay_norm=0.3, bias_lr_factor=2.0
+    )
 
     def same(group, expected):
         return [id(p) for p in group["params"]] == [id(p) for p in expected]
@@ -38,14 +40,19 @@ def test_groups_by_kind():
 def test_a_shared_parameter_comes_once():
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     second.weight = first.weight
-    groups = parameter_groups(nn.ModuleList([first, second, first]), 0.0, 0.0, 0.0)
+    groups = parameter_groups(
+        nn.ModuleList([first, second, first]),
+        weight_decay=0.0,
+        weight_decay_bias=0.0,
+        weight_decay_norm=0.0,
+    )
     assert [len(group["params"]) for group in groups] == [1, 2]
 
 
 def test_nothing_trainable():
     model = nn.Linear(2, 2).requires_grad_(False)
     with pytest.raises(ValueError, match=r"no trainable parameter.*BACKBONE\.FREEZE_AT"):
-        parameter_groups(model, 0.0, 0.0, 0.0)
+        parameter_groups(model, weight_decay=0.0, weight_decay_bias=0.0, weight_decay_norm=0.0)
 
 
 def test_build_from_config(fresh_cfg):
@@ -65,7 +72,9 @@ def test_one_sgd_step_by_hand():
     model = nn.Linear(1, 1)
     nn.init.constant_(model.weight, 2.0)
     nn.init.constant_(model.bias, 1.0)
-    groups = parameter_groups(model, 0.5, 0.0, 0.0, bias_lr_factor=2.0)
+    groups = parameter_groups(
+        model, weight_decay=0.5, weight_decay_bias=0.0, weight_decay_norm=0.0, bias_lr_factor=2.0
+    )
     optimizer = make_optimizer("SGD", groups, base_lr=0.1, momentum=0.9)
     model(torch.tensor([[3.0]])).sum().backward()  # gradients: weight 3, bias 1
     optimizer.step()
@@ -74,6 +83,8 @@ def test_one_sgd_step_by_hand():
 
 
 def test_unknown_optimizer():
-    groups = parameter_groups(nn.Linear(1, 1), 0.0, 0.0, 0.0)
+    groups = parameter_groups(
+        nn.Linear(1, 1), weight_decay=0.0, weight_decay_bias=0.0, weight_decay_norm=0.0
+    )
     with pytest.raises(ValueError, match=r"'LION' \(SOLVER\.OPTIMIZER\); choose from SGD, ADAMW"):
         make_optimizer("LION", groups, 0.1)

@@ -64,7 +64,7 @@ def test_what_is_resized_later_is_packed_as_it_is_stored():
     images = UnresizedImages([torch.ones(2, 3, 3).byte()], [(4, 6)], (8, 8))
     sender = Sender()
     packed = pickle.loads(sender.send(images))
-    assert len(packed.memory) == 64 and len(packed.frame) < 1000
+    assert len(packed.memory) == 64 and len(packed.structure) < 1000
     assert torch.equal(packed.unpack().tensor, images.tensor)
 
 
@@ -73,10 +73,10 @@ def test_memory_is_used_again_once_it_is_read():
     unread = sender.send(batch())  # carries the memory
     long = len(unread)
     first = sender.packer.pack(batch(1))
-    assert first.piece is not None  # as nobody has read the one before
+    assert first.buffer is not None  # as nobody has read the one before
     found = pickle.loads(ForkingPickler.dumps(first)).unpack()
     second = sender.packer.pack(batch(2))
-    assert second.key == first.key and second.piece is None
+    assert second.key == first.key and second.buffer is None
     assert len(ForkingPickler.dumps(second)) < long
     assert_same(found, batch(1))  # a copy
     assert_same(pickle.loads(ForkingPickler.dumps(second)).unpack(), batch(2))
@@ -88,10 +88,10 @@ def test_memory_grows_with_the_batch():
     small = sender.packer.pack(torch.zeros(100))
     pickle.loads(ForkingPickler.dumps(small))
     slightly = sender.packer.pack(torch.zeros(120))
-    assert slightly.piece is None
+    assert slightly.buffer is None
     pickle.loads(ForkingPickler.dumps(slightly))
     large = sender.packer.pack(torch.arange(1000.0))
-    assert large.key == small.key and large.piece is not None
+    assert large.key == small.key and large.buffer is not None
     assert torch.equal(pickle.loads(ForkingPickler.dumps(large)).unpack(), torch.arange(1000.0))
 
 
@@ -116,7 +116,7 @@ def test_what_could_not_be_read_says_so(monkeypatch):
     for ask in (packed.unpack, packed.pin_memory):
         with pytest.raises(RuntimeError, match="no memory to pin"):
             ask()
-    assert sender.packer.pack(batch()).piece is None  # in the same one, which is free
+    assert sender.packer.pack(batch()).buffer is None  # in the same one, which is free
 
 
 def test_memory_that_arrives_in_inference_mode_is_used_after_it():
@@ -163,8 +163,8 @@ def test_without_shared_memory_a_batch_goes_through_the_queue(
         second, third = sender.packer.pack(batch(2)), sender.packer.pack(batch(4))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "no shared memory is left" in caplog.text
-    assert third.piece is None
-    assert first.piece is not None and second.piece is None
+    assert third.buffer is None
+    assert first.buffer is not None and second.buffer is None
     assert_same(pickle.loads(ForkingPickler.dumps(first)).unpack(), batch(1))
     assert_same(pickle.loads(ForkingPickler.dumps(second)).unpack(), batch(2))
     assert sender.packer.pack(batch(3)).key == first.key
@@ -201,7 +201,7 @@ def test_another_process_has_it_as_it_is(start):
         assert_same(packed.unpack(), batch(number))
     process.join(TIMEOUT)
     assert process.exitcode == 0
-    assert len(reader._pieces) <= 3
+    assert len(reader._buffers) <= 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

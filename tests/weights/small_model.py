@@ -33,7 +33,17 @@ def make_run(
     """Return a model, its optimizer and its scheduler, at the start of a run."""
     torch.manual_seed(seed)
     model = SmallModel(classes)
-    optimizer = make_optimizer(name, parameter_groups(model, decay, 0.0, 0.0, 2.0), base_lr)
+    optimizer = make_optimizer(
+        name,
+        parameter_groups(
+            model,
+            weight_decay=decay,
+            weight_decay_bias=0.0,
+            weight_decay_norm=0.0,
+            bias_lr_factor=2.0,
+        ),
+        base_lr,
+    )
     scheduler = LearningRateScheduler(optimizer, Schedule(base_lr, 100, warm_up_iters=20))
     return model, optimizer, scheduler
 

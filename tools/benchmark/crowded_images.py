@@ -12,7 +12,7 @@ _SIDES = (12, 120)  # of an object, in pixels
 
 
 def write_crowded_images(
-    folder: Path, images: int, size: tuple[int, int], boxes: int, classes: int, seed: int = 0
+    folder: Path, *, images: int, size: tuple[int, int], boxes: int, classes: int, seed: int = 0
 ) -> list[str]:
     """Write ``images`` of ``size`` (height, width), each with ``boxes`` objects, into ``folder``.
 

@@ -14,7 +14,7 @@ from pet.utils.files import atomic_path
 from tools.benchmark import loader, train
 from tools.benchmark.crowded_images import write_crowded_images
 from tools.benchmark.measure import Spread, measure
-from tools.benchmark.memory import peak_memory
+from tools.benchmark.memory import make_sides
 from tools.benchmark.setting import Setting
 
 Say = Callable[[str], Any]
@@ -34,10 +34,19 @@ class Load:
         """Return the benchmark of it, with data drawn into ``folder``."""
         size = (self.size, self.size * 5 // 4)
         images = 2 * self.batch
-        data = write_crowded_images(folder, images, size, self.boxes, self.classes)
+        data = write_crowded_images(
+            folder, images=images, size=size, boxes=self.boxes, classes=self.classes
+        )
         side = ("TRAIN.SCALES", f"({self.size},)", "TRAIN.MAX_SIZE", str(2 * self.size))
         given = (*opts, *data, *side)
-        return Setting(cfg_file, given, images, self.batch, self.workers, is_train=True)
+        return Setting(
+            cfg_file,
+            given,
+            images=images,
+            batch_size=self.batch,
+            workers=self.workers,
+            is_train=True,
+        )
 
 
 #: What grows, and through which values.
@@ -101,8 +110,8 @@ def _point(axis: str, value: int, setting: Setting, rounds: int) -> Point:
         "torchvision": (train.peer_side, setting, "float32", 1),
         "Pet": (train.our_side, setting, "float32", 1),
     }
-    memory = {side: peak_memory(device, *maker) for side, maker in makers.items()}
-    taken = measure({side: make(*args) for side, (make, *args) in makers.items()}, rounds, device)
+    sides, memory = make_sides(device, makers)
+    taken = measure(sides, rounds, device)
     return Point(value, {side: Spread.of(values) for side, values in taken.items()}, memory)
 
 

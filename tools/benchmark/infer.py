@@ -55,7 +55,7 @@ def too_far(rows: Sequence[Difference]) -> list[Difference]:
     ]
 
 
-def count(records: Sequence[Any]) -> int:
+def count(records: Any) -> int:
     """Return how many detections there are among what a side returns."""
     return sum(len(of_image["bbox"]) for of_image in records)
 

@@ -9,16 +9,12 @@ import torch
 from pet.utils.env import describe_env
 from tools.benchmark import infer, loader, train
 from tools.benchmark.comparison import format_table
+from tools.benchmark.device_busy import busy_share
 from tools.benchmark.device_syncs import count_syncs
 from tools.benchmark.measure import Work, measure
-from tools.benchmark.memory import peak_memory
-from tools.benchmark.report import Report, make_rows
+from tools.benchmark.memory import Maker, make_sides
+from tools.benchmark.report import OnDevice, Report, make_rows
 from tools.benchmark.setting import Setting
-
-_CHECKED = 8  # images on which the sides are compared
-
-# A function and its arguments, which give the work of a side.
-Maker = tuple[Any, ...]
 
 _SHORT = {"float32": "fp32", "bfloat16": "bf16"}
 
@@ -30,17 +26,26 @@ class Plan:
     rounds: int  # rounds that count
     memory: bool  # whether peak memory is measured
     command: str  # what the user typed
+    checked: int = 8  # most images on which the sides are compared on the CPU
+    strict: bool = True  # whether sides that differ are not timed; else the report says so
+
+    def objections(self, problem: str) -> list[str]:
+        """Return ``problem``, if there is one, for the report; raise ValueError where strict."""
+        if problem and self.strict:
+            raise ValueError(problem)
+        return [problem] if problem else []
 
 
 def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report:
     """Time testing of all images; raises ValueError where the sides find other things."""
-    rows = infer.check(setting.on_cpu(_CHECKED))
+    rows = infer.check(setting.on_cpu(plan.checked))
     wrong = infer.too_far(rows)
-    if wrong:
-        raise ValueError(
-            "the two sides do not find the same, so timing them is idle:\n"
-            + "\n".join(format_table(wrong))
-        )
+    unlike = plan.objections(
+        "the two sides do not find the same, so timing them is idle:\n"
+        + "\n".join(format_table(wrong))
+        if wrong
+        else ""
+    )
     kinds = list(dict.fromkeys(row.stage.split(",")[0] for row in rows))
     largest = {k: max(row.largest for row in rows if row.stage.startswith(k)) for k in kinds}
     agreement = [
@@ -50,36 +55,39 @@ def run_infer(setting: Setting, plan: Plan, precisions: Sequence[str]) -> Report
     counts = [row.compared.split()[0] for row in rows if row.stage.startswith("boxes")]
     agreement.append(f"detections in the images: {', '.join(counts)}")
     makers = _makers(infer.peer_side, infer.our_side, setting, precisions)
-    agreement.append(_counts(makers))
-    title = f"testing {setting.name}, from image file to COCO's records"
-    return _run(
-        Report(title, "image", plan.rounds, describe_env(), plan.command, agreement, ()),
-        setting.device(),
-        makers,
-        len(setting.dataset()),
-        plan,
+    sides, memory = make_sides(setting.device(), makers, plan.memory)
+    found = {name: infer.count(work()()) for name, work in sides.items()}
+    line = ", ".join(f"{name} {number}" for name, number in found.items())
+    most, least = max(found.values()), min(found.values())
+    unlike += plan.objections(
+        f"the sides do not find as much, so timing them is idle: {line}"
+        if most - least > infer.COUNT_LIMIT * most
+        else ""
     )
+    agreement.append(f"detections in all images, as timed: {line}")
+    title = f"testing {setting.name}, from image file to COCO's records"
+    if setting.batch_size > 1:
+        title += f", {setting.batch_size} images at a time"
+    report = _report(title, "image", plan, agreement, unlike)
+    return _timed(report, setting.device(), sides, memory, len(setting.dataset()))
 
 
-def _counts(makers: Mapping[str, Maker]) -> str:
-    """Return how many detections each side has; ValueError where one has more work than others."""
-    counts = {name: infer.count(make(*args)()()) for name, (make, *args) in makers.items()}
-    most, least = max(counts.values()), min(counts.values())
-    line = ", ".join(f"{name} {number}" for name, number in counts.items())
-    if most - least > infer.COUNT_LIMIT * most:
-        raise ValueError(f"the sides do not find as much, so timing them is idle: {line}")
-    return f"detections in all images, as timed: {line}"
+def run_train(
+    setting: Setting, plan: Plan, precisions: Sequence[str], steps: int, compiled: bool = False
+) -> Report:
+    """Time training, ``steps`` a round; raises ValueError where the sides have other losses.
 
-
-def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: int) -> Report:
-    """Time training, ``steps`` a round; raises ValueError where the sides have other losses."""
+    With ``compiled`` there is a further side, whose dense parts ``torch.compile`` has made.
+    """
     if setting.cfg().MODEL.RETINANET_ON or setting.cfg().MODEL.KEYPOINT_ON:
         raise ValueError(
             f"the training of {setting.name} is not compared; give the YAML of a Faster or Mask "
             "R-CNN, such as cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml"
         )
     device = setting.device()
-    checks = {"float32, on the CPU": train.check(setting.on_cpu(setting.images))}
+    on_cpu = setting.on_cpu(setting.images)
+    on_cpu = replace(on_cpu, batch_size=min(plan.checked, setting.batch_size))
+    checks = {"float32, on the CPU": train.check(on_cpu)}
     for precision in precisions:
         if precision != "float32" or device.type != "cpu":
             checks[f"{precision}, on {device.type}"] = train.check(setting, precision)
@@ -88,20 +96,21 @@ def run_train(setting: Setting, plan: Plan, precisions: Sequence[str], steps: in
         for where, losses in checks.items()
         for loss in losses
     ]
-    if any(loss.is_too_far for losses in checks.values() for loss in losses):
-        raise ValueError(
-            "the two sides have other losses, so timing them is idle: " + "; ".join(agreement)
-        )
+    far = any(loss.is_too_far for losses in checks.values() for loss in losses)
+    unlike = plan.objections(
+        "the two sides have other losses, so timing them is idle: " + "; ".join(agreement)
+        if far
+        else ""
+    )
     makers = _makers(train.peer_side, train.our_side, setting, precisions, steps)
+    for precision in precisions if compiled else ():
+        name = f"Pet {_SHORT[precision]}, compiled"
+        makers[name] = train.our_side, setting, precision, steps, True
+    sides, memory = make_sides(device, makers, plan.memory)
     title = f"training {setting.name}, from image files to updated weights"
     unit = f"step of {setting.batch_size} images"
-    return _run(
-        Report(title, unit, plan.rounds, describe_env(), plan.command, agreement, ()),
-        device,
-        makers,
-        steps,
-        plan,
-    )
+    report = _report(title, unit, plan, agreement, unlike, setting.batch_size)
+    return _timed(report, device, sides, memory, steps)
 
 
 def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
@@ -111,10 +120,34 @@ def run_loader(setting: Setting, plan: Plan, batches: int) -> Report:
         "torchvision, resized": (loader.peer_side, setting, batches, True),
         "Pet": (loader.our_side, setting, batches),
     }
-    title = f"loading training data of {setting.name}"
-    report = Report(title, "image", plan.rounds, describe_env(), plan.command, (), ())
+    report = _report(f"loading training data of {setting.name}", "image", plan, (), ())
     # Loading keeps to the CPU wherever the model is.
-    return _run(report, torch.device("cpu"), makers, batches * setting.batch_size, plan)
+    device = torch.device("cpu")
+    sides, memory = make_sides(device, makers, plan.memory)
+    return _timed(report, device, sides, memory, batches * setting.batch_size)
+
+
+def _report(
+    title: str,
+    unit: str,
+    plan: Plan,
+    agreement: Sequence[str],
+    unlike: Sequence[str],
+    images: int = 1,
+) -> Report:
+    """Return the report of what is still to be timed, of units of ``images`` images."""
+    env = describe_env()
+    return Report(
+        title=title,
+        unit=unit,
+        rounds=plan.rounds,
+        environment=env,
+        command=plan.command,
+        agreement=agreement,
+        rows=(),
+        images=images,
+        unlike=unlike,
+    )
 
 
 def _makers(
@@ -132,22 +165,25 @@ def _makers(
     return makers
 
 
-def _run(
-    report: Report, device: torch.device, makers: Mapping[str, Maker], units: int, plan: Plan
+def _timed(
+    report: Report,
+    device: torch.device,
+    sides: Mapping[str, Work],
+    memory: Mapping[str, int],
+    units: int,
 ) -> Report:
     """Return ``report`` with its rows; a turn of a side is ``units`` units."""
-    memory = {}
-    if plan.memory:
-        memory = {name: peak_memory(device, *maker) for name, maker in makers.items()}
-    sides = {name: make(*args) for name, (make, *args) in makers.items()}
-    seconds = measure(sides, plan.rounds, device)
+    seconds = measure(sides, report.rounds, device)
+    on_device = {}
     if device.type == "cuda":
-        waits = [f"{name} {count_syncs(work()) / units:.1f}" for name, work in sides.items()]
-        lines = (
-            f"waits for the device, for each {report.unit}: {', '.join(waits)}",
+        on_device = {
+            name: OnDevice(count_syncs(work()) / units, busy_share(work(), device))
+            for name, work in sides.items()
+        }
+        tf32 = (
             f"TF32 in float32: convolutions {torch.backends.cudnn.allow_tf32}, "
-            f"matrix products {torch.backends.cuda.matmul.allow_tf32}",
+            f"matrix products {torch.backends.cuda.matmul.allow_tf32}"
         )
-        report = replace(report, agreement=(*report.agreement, *lines))
-    references = [name for name in makers if name.startswith("torchvision")]
-    return replace(report, rows=make_rows(seconds, units, references, memory))
+        report = replace(report, agreement=(*report.agreement, tf32))
+    references = [name for name in sides if name.startswith("torchvision")]
+    return replace(report, rows=make_rows(seconds, units, references, memory, on_device))

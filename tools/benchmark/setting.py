@@ -1,7 +1,7 @@
 """What both sides of a benchmark share: the config, the device, the data and the weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Setting:
 
     cfg_file: str  # YAML of the same name as torchvision's model
     opts: tuple[str, ...]  # KEY, value, ...
+    _: KW_ONLY
     images: int  # how many images of the data set are used
     batch_size: int
     workers: int  # loader processes of each side
@@ -88,7 +89,7 @@ class Setting:
     def device(self) -> torch.device:
         """Return the device of both sides, that of ``DEVICE``, which is made the current one."""
         device = resolve_device(self.cfg().DEVICE)
-        if device.type == "cuda":
+        if device.index is not None:  # without a number it is the current one already
             torch.cuda.set_device(device)
         return device
 

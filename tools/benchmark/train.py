@@ -109,10 +109,12 @@ def _mask(index: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(like, dtype=torch.uint8).index_fill(0, index, 1)
 
 
-def our_side(setting: Setting, precision: str, steps: int) -> Work:
-    """Return Pet's way of ``steps`` steps."""
+def our_side(setting: Setting, precision: str, steps: int, compiled: bool = False) -> Work:
+    """Return Pet's way of ``steps`` steps; ``compiled`` as ``SOLVER.COMPILE`` does it."""
     cfg, device = setting.cfg("SOLVER.BASE_LR", _LEARNING_RATE), setting.device()
     model, data = build_ours(setting, setting.peer()), setting.dataset()
+    if compiled:
+        model.compile_dense()
     optimizer = build_optimizer(model, cfg)
 
     def train(batches: Iterator[Any]) -> None:

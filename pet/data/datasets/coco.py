@@ -1,21 +1,16 @@
 """Data sets in COCO's format."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pet.annotations import flaws, read_annotations
-from pet.annotations.report import (
-    count_reasons,
-    describe_doubts,
-    describe_left_out,
-    describe_otherwise,
-)
+from pet.annotations import Annotations, read_annotations
 from pet.annotations.values import shorten
-from pet.data.datasets.class_labels import label_categories
+from pet.data.datasets.class_labels import check_classes, fix_classes, label_categories
 from pet.data.datasets.coco_keypoints import (
     KeypointOptions,
     check_points,
@@ -23,8 +18,9 @@ from pet.data.datasets.coco_keypoints import (
     read_layout,
     read_points,
 )
+from pet.data.datasets.coco_report import describe_nothing, log_report
 from pet.data.image_file import ImageReader, shown_path
-from pet.data.picture_check import describe, look_at, resolve_names
+from pet.data.picture_check import describe, inspect_headers, resolve_names
 from pet.data.sample import Sample
 from pet.structures import BitMask, ImageInfo, KeypointLayout, Mask, PolygonMask
 
@@ -32,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class CocoDataset:
-    """Images and their annotations, from a folder and a file of COCO's format.
+    """Images and their annotations, from a folder, and from a file of COCO's format or records.
 
     Crowds are never among the annotations. Those that cannot be used (a box that is empty, no
     numbers or outside the image; where masks are read, no valid polygon or RLE) are left out and
@@ -45,7 +41,7 @@ class CocoDataset:
         self,
         name: str,
         images: Path,
-        annotations: Path,
+        annotations: Path | Annotations,
         *,
         is_train: bool,
         with_masks: bool = False,
@@ -55,22 +51,31 @@ class CocoDataset:
         keypoints: KeypointOptions | None = None,
         reader: ImageReader | None = None,
         cache: Path | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         """Read the file ``annotations``; pictures under the folder ``images`` are read later.
+
+        In place of a file there may be what was read of one, or ``annotations_from_records``.
 
         ``with_masks``: use the segmentations. ``filter_empty``: leave out images with nothing to
         train on. ``max_images``: only the first so many images by id, before that; 0 for all.
         ``class_labels``: what labels stand for, as in ``label_categories``; with "category_id",
         ids have gaps and some of ``class_names`` are ``UNUSED_CLASS``. ``keypoints``: read them,
         and their names as ``keypoint_layout``, which is None without. ``reader`` reads pictures.
-        ``cache``: as ``read_annotations``. Without ``is_train`` there are all images and no
+        ``cache``: as ``read_annotations``. ``classes``: the names of the labels 1..K, where they
+        are not to come from the annotations; a category of another name is an error, and a class
+        that no category names has no objects. Without ``is_train`` there are all images and no
         annotations, which are checked all the same. Raises FileNotFoundError or ValueError naming
         the file, and ValueError where nothing is left to train on, or to score by.
         """
         self.name = name
-        self.annotation_file = str(annotations)
-        self.annotations = table = read_annotations(annotations, cache)
-        self.category_ids, self.class_names = label_categories(table, class_labels)
+        check_classes(name, classes, class_labels)
+        if not isinstance(annotations, Annotations):
+            annotations = read_annotations(annotations, cache)
+        table = fix_classes(annotations, name, classes) if classes else annotations
+        self.annotations = table
+        self.annotation_file = str(table.file)
+        self.category_ids, self.class_names = label_categories(table, class_labels, classes)
         self.keypoint_layout: KeypointLayout | None = read_layout(table) if keypoints else None
         self.dropped: dict[int, int] = {}
         self._folder = images
@@ -80,7 +85,7 @@ class CocoDataset:
         self._check_images()
         count = min(max_images or len(table.image_ids), len(table.image_ids))
         if not count:
-            raise ValueError(f"data set {name!r}: {annotations} holds no images")
+            raise ValueError(f"data set {name!r}: {table.file} holds no images")
         chosen = np.arange(len(table.ids)) < table.first[count]
         usable = self._check(chosen, with_masks, is_train)
         places = np.arange(count)
@@ -89,7 +94,9 @@ class CocoDataset:
         else:
             usable = np.zeros_like(usable)
         self._places = places
-        self._label_of = np.array(self.category_ids, np.int64)  # rising
+        ids = np.array(self.category_ids, np.int64)
+        self._label_of = np.argsort(ids) + 1  # of each of the ids, which rise
+        self._rising_ids = np.sort(ids)
         self._found_as: dict[int, str] = {}
         self._usable = usable
         self.image_ids = tuple(table.image_ids[places].tolist())
@@ -136,13 +143,20 @@ class CocoDataset:
             masks = tuple(self._mask(number) for number in numbers.tolist())
         return Sample(image, info, boxes, labels, masks, self._points(numbers))
 
+    def ground_truth(self) -> Annotations:
+        """Return all that is annotated, crowds among it, with a category for each class."""
+        return self.annotations
+
     def check_pictures(self) -> None:
         """Look for every picture, and into some, before the long work; log what is odd.
 
-        A name with backslashes means the file with slashes where only that exists. Raises
-        FileNotFoundError where pictures are missing, and ValueError where one of those looked at
-        cannot be read or has another size than the annotation file says.
+        A name with backslashes means the file with slashes where only that exists. Nothing is
+        looked at by a class of a user's that reads in a way of its own. Raises FileNotFoundError
+        where pictures are missing, and ValueError where one of those looked at cannot be read or
+        has another size than the annotation file says.
         """
+        if type(self).read is not CocoDataset.read:
+            return
         names = [str(name) for name in self.annotations.file_names(self._places)]
         found, missing = resolve_names(self._folder, names)
         if missing:
@@ -162,7 +176,7 @@ class CocoDataset:
                 len(changed),
             )
         paths = [str(self._folder / name) for name in found]
-        report = look_at(paths, self.sizes, self._reader)
+        report = inspect_headers(paths, self.sizes, self._reader)
         lines = describe(report, paths, self.image_ids, self._reader)
         if report.wrong_size or report.unreadable:
             raise ValueError(f"data set {self.name!r}: {'; '.join(lines)}")
@@ -180,7 +194,8 @@ class CocoDataset:
         return first + np.flatnonzero(self._usable[first:end])
 
     def _labels(self, numbers: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self._label_of, self.annotations.category_ids[numbers]) + 1
+        ids = self.annotations.category_ids[numbers]
+        return self._label_of[np.searchsorted(self._rising_ids, ids)]
 
     def _mask(self, number: int) -> Mask:
         if self.annotations.is_polygons(number):
@@ -205,52 +220,15 @@ class CocoDataset:
         usable = boxes & (table.mask_flaws == 0) if with_masks else boxes
         if self.keypoint_layout is not None and (is_train or objects.any()):
             check_points(table, boxes, len(self.keypoint_layout))
-        self._report(chosen, with_masks, is_train)
+        log_report(self.name, table, chosen, with_masks, is_train)
         if not usable.any() and (is_train or objects.any()):
-            raise ValueError(self._nothing(chosen, boxes, with_masks, is_train))
+            nothing = describe_nothing(table, chosen, boxes, with_masks, is_train)
+            raise ValueError(f"data set {self.name!r}: {nothing}")
         images, counts = np.unique(table.image_of[objects & ~usable], return_counts=True)
         if is_train:
             ids = table.image_ids[images].tolist()
             self.dropped = dict(zip(ids, counts.tolist(), strict=True))
         return usable
-
-    def _report(self, chosen: np.ndarray, with_masks: bool, is_train: bool) -> None:
-        """Log how many of ``chosen`` are crowds, how many are left out, and what is odd."""
-        table = self.annotations
-        checked = chosen & ~table.crowds if is_train else chosen
-        for line in describe_otherwise(table):
-            logger.info("data set %s: %s", self.name, line)
-        crowds = int((table.crowds & chosen).sum())
-        if crowds:
-            logger.info(
-                "data set %s: %d of %d annotations are crowds: they are not trained on, and in "
-                "testing what is found in them counts neither way",
-                self.name,
-                crowds,
-                int(chosen.sum()),
-            )
-        for line in (
-            *describe_left_out(table, checked, with_masks, is_train),
-            *describe_doubts(table, checked, with_masks),
-        ):
-            logger.warning("data set %s: %s", self.name, line)
-
-    def _nothing(
-        self, chosen: np.ndarray, boxes: np.ndarray, with_masks: bool, is_train: bool
-    ) -> str:
-        """Return the message for a file without a usable annotation."""
-        table = self.annotations
-        objects = chosen & ~table.crowds
-        parts = count_reasons(table.box_flaws[objects], flaws.BOX_FLAWS)
-        if with_masks:
-            parts += count_reasons(table.mask_flaws[boxes], flaws.MASK_FLAWS)
-        remedy = "; for boxes alone give MODEL.MASK_ON False" if boxes.any() else ""
-        purpose = "train on" if is_train else "score by"
-        return (
-            f"data set {self.name!r}: nothing to {purpose} in {table.file}: "
-            f"{len(table.image_ids)} images, {int((chosen & table.crowds).sum())} crowds, "
-            f"{', '.join(parts) or 'and no other annotations'}{remedy}"
-        )
 
     def _places_to_train(
         self, places: np.ndarray, usable: np.ndarray, filter_empty: bool

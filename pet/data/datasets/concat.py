@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from pet.data.datasets.coco import CocoDataset
+from pet.data.dataset import Dataset
 from pet.data.sample import Sample
 from pet.structures import ImageInfo
 from pet.structures.class_names import UNUSED_CLASS
@@ -14,14 +14,13 @@ from pet.structures.class_names import UNUSED_CLASS
 class ConcatDataset:
     """The images of several data sets, for training; image ids may come more than once."""
 
-    def __init__(self, parts: Sequence[CocoDataset]) -> None:
+    def __init__(self, parts: Sequence[Dataset]) -> None:
         """Join ``parts``, in order; raises ValueError where their classes differ."""
         first = parts[0]
         for part in parts[1:]:
             _check_classes(first, part)
             _check_keypoints(first, part)
         self.name = "+".join(part.name for part in parts)
-        self.annotation_file = ", ".join(part.annotation_file for part in parts)
         self.class_names = first.class_names
         self.category_ids = first.category_ids
         self.num_classes = first.num_classes
@@ -45,18 +44,18 @@ class ConcatDataset:
         return part.labels(place)
 
     def read(self, index: int) -> Sample:
-        """Return image ``index`` and its annotations; raises as ``CocoDataset.read``."""
+        """Return image ``index`` and its annotations; raises as the data set that it is of."""
         part, place = self._find(index)
         return part.read(place)
 
-    def _find(self, index: int) -> tuple[CocoDataset, int]:
+    def _find(self, index: int) -> tuple[Dataset, int]:
         index = range(len(self))[index]
         number = int(np.searchsorted(self._ends, index, side="right"))
         part = self._parts[number]
         return part, index - self._ends[number] + len(part)
 
 
-def _check_keypoints(first: CocoDataset, other: CocoDataset) -> None:
+def _check_keypoints(first: Dataset, other: Dataset) -> None:
     names, other_names = (
         layout.names if (layout := part.keypoint_layout) else () for part in (first, other)
     )
@@ -68,8 +67,8 @@ def _check_keypoints(first: CocoDataset, other: CocoDataset) -> None:
         )
 
 
-def _check_classes(first: CocoDataset, other: CocoDataset) -> None:
-    if first.class_names == other.class_names:
+def _check_classes(first: Dataset, other: Dataset) -> None:
+    if tuple(first.class_names) == tuple(other.class_names):
         return
     names, other_names = (
         [name for name in part.class_names if name != UNUSED_CLASS] for part in (first, other)

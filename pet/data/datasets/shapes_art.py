@@ -77,7 +77,7 @@ def draw_picture(rng: np.random.Generator) -> Picture:
         labels.append(label)
         areas.append(int(mask.sum()))
         top[mask] = len(labels)
-        _paint(image, mask, corners, _pick_colour(ground, rng), rng)
+        _paint(image, mask, corners=corners, colour=_pick_colour(ground, rng), rng=rng)
     return Picture(_finish(image, rng), labels, [top == n + 1 for n in range(len(labels))])
 
 
@@ -144,6 +144,7 @@ def _to_lab(colour: np.ndarray) -> np.ndarray:
 def _paint(
     image: np.ndarray,
     mask: np.ndarray,
+    *,
     corners: np.ndarray,
     colour: np.ndarray,
     rng: np.random.Generator,

@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pet.config import CfgNode
+from pet.data.dataset import Dataset
+from pet.data.registry import TRANSFORMS
 from pet.data.sample import Sample
 from pet.ops.boxes import flip_boxes
 from pet.ops.keypoints import flip_keypoints
@@ -37,3 +40,18 @@ class RandomHorizontalFlip:
             masks=masks,
             keypoints=keypoints,
         )
+
+
+@TRANSFORMS.register("random_horizontal_flip")
+def random_horizontal_flip(cfg: CfgNode, dataset: Dataset) -> RandomHorizontalFlip:
+    """Build the mirroring of training images by the chance ``TRAIN.FLIP_PROB``.
+
+    Raises ValueError where a keypoint has no partner on the other side.
+    """
+    layout = dataset.keypoint_layout
+    if layout is None or not cfg.TRAIN.FLIP_PROB:
+        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB)
+    try:
+        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
+    except ValueError as error:
+        raise ValueError(f"{error}, or give TRAIN.FLIP_PROB 0") from None

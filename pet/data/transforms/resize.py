@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pet.config import CfgNode
+from pet.data.dataset import Dataset
+from pet.data.registry import TRANSFORMS
 from pet.data.sample import Sample
 from pet.ops.boxes import scale_boxes
 from pet.ops.keypoints import scale_keypoints
@@ -135,3 +138,14 @@ class Resize:
             masks=masks,
             keypoints=keypoints,
         )
+
+
+@TRANSFORMS.register("resize")
+def resize(cfg: CfgNode, dataset: Dataset) -> Resize:
+    """Build the resizing of training images to one of ``TRAIN.SCALES``."""
+    return build_resize(cfg.TRAIN.SCALES, cfg.TRAIN.MAX_SIZE, cfg)
+
+
+def build_resize(short_sides: Sequence[int], max_size: int, cfg: CfgNode) -> Resize:
+    """Build a ``Resize`` in the way that ``INPUT`` says."""
+    return Resize(short_sides, max_size, cfg.INPUT.INTERPOLATION, cfg.INPUT.RESIZE_ROUNDING)

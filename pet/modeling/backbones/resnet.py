@@ -34,6 +34,7 @@ class ResNet(nn.Module):
         self,
         block: Block,
         depths: Sequence[int],
+        *,
         style: BlockStyle | None = None,
         freeze_at: int = 0,
         width: int = 64,
@@ -125,11 +126,11 @@ SHAPES: Mapping[str, ResNetShape] = {
 def _style(shape: ResNetShape, cfg: CfgNode) -> BlockStyle:
     return BlockStyle(
         cfg.MODEL.BATCH_NORM,
-        cfg.MODEL.BATCH_NORM_EPS,
-        cfg.BACKBONE.STRIDE_IN_1X1,
-        shape.groups,
-        shape.group_width,
-        cfg.BACKBONE.DCN_VERSION if any(cfg.BACKBONE.STAGE_WITH_DCN) else 0,
+        eps=cfg.MODEL.BATCH_NORM_EPS,
+        stride_in_1x1=cfg.BACKBONE.STRIDE_IN_1X1,
+        groups=shape.groups,
+        group_width=shape.group_width,
+        dcn_version=cfg.BACKBONE.DCN_VERSION if any(cfg.BACKBONE.STAGE_WITH_DCN) else 0,
     )
 
 
@@ -140,12 +141,12 @@ def _register(name: str, shape: ResNetShape) -> None:
         return ResNet(
             shape.block,
             shape.depths,
-            _style(shape, cfg),
-            backbone.FREEZE_AT,
-            shape.width,
-            backbone.OUT_STAGE,
-            backbone.RES5_DILATION,
-            tuple(backbone.STAGE_WITH_DCN),
+            style=_style(shape, cfg),
+            freeze_at=backbone.FREEZE_AT,
+            width=shape.width,
+            out_stage=backbone.OUT_STAGE,
+            res5_dilation=backbone.RES5_DILATION,
+            dcn_stages=tuple(backbone.STAGE_WITH_DCN),
         )
 
 

@@ -1,7 +1,7 @@
 """The residual blocks of ResNet and ResNeXt, and the stages made of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +16,7 @@ class BlockStyle:
     """What the blocks of a stage have in common."""
 
     norm: str = "freeze"  # as ``make_norm`` takes it
+    _: KW_ONLY
     eps: float = 1e-5  # added to the variance in each norm
     stride_in_1x1: bool = False  # whether a bottleneck strides in its first convolution
     groups: int = 1  # of a bottleneck's 3x3 convolution
@@ -143,7 +144,14 @@ def init_trunk(trunk: nn.Module) -> None:
 
 def _conv3x3(dim: int, stride: int, dilation: int, style: BlockStyle) -> nn.Conv2d:
     if style.dcn_version:
-        return DeformConv2d(dim, dim, stride, dilation, style.groups, style.dcn_version)
+        return DeformConv2d(
+            dim,
+            dim,
+            stride=stride,
+            dilation=dilation,
+            groups=style.groups,
+            version=style.dcn_version,
+        )
     return nn.Conv2d(dim, dim, 3, stride, dilation, dilation, style.groups, bias=False)
 
 

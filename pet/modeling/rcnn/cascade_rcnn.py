@@ -129,7 +129,12 @@ def build_cascade_rcnn(
                 pooler,
                 head,
                 BoxPredictor(head.dim_out, num_classes, class_agnostic=True),
-                RoISamplingRule(iou, iou, fast.BATCH_SIZE_PER_IMAGE, fast.POSITIVE_FRACTION),
+                RoISamplingRule(
+                    fg_iou=iou,
+                    bg_iou=iou,
+                    batch_size=fast.BATCH_SIZE_PER_IMAGE,
+                    positive_fraction=fast.POSITIVE_FRACTION,
+                ),
                 build_detection_rule(cfg),
                 tuple(weights),
                 fast.SMOOTH_L1_BETA,

@@ -217,7 +217,7 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
 def as_pooled(features: Sequence[Tensor]) -> list[Tensor]:
     """Return the maps in float32, and laid out as RoIAlign reads them, once for all branches.
 
-    On a CPU that is channels_last (see ``roi_align_by_rows``), elsewhere channel by channel.
+    On a CPU that is channels_last (see ``roi_align_cpu``), elsewhere channel by channel.
     """
     on_cpu = features[0].device.type == "cpu"
     layout = torch.channels_last if on_cpu else torch.contiguous_format

@@ -171,17 +171,25 @@ def mask_targets(
     packs = [target.masks for target in targets if target.masks is not None]
     assert len(packs) == len(targets), "the data set was read without masks"
     masks = MaskCrops.join(packs)
-    crops = (masks.bits, masks.starts, masks.origins, masks.sizes)
+    crops = {
+        "bits": masks.bits,
+        "starts": masks.starts,
+        "origins": masks.origins,
+        "sizes": masks.sizes,
+    }
     boxes = torch.cat([per_image.foreground_boxes for per_image in rois])
     before = itertools.accumulate((len(pack) for pack in packs), initial=0)
     index = torch.cat([per_image.matched + n for per_image, n in zip(rois, before, strict=False)])
     if method != "roi_align":
-        return (sample_crops(*crops, boxes, index, resolution) >= 0.5).to(boxes.dtype)
+        sampled = sample_crops(**crops, boxes=boxes, index=index, resolution=resolution)
+        return (sampled >= 0.5).to(boxes.dtype)
     limits = [
         torch.stack([torch.full_like(per_image.matched, side) for side in target.size[::-1]], dim=1)
         for per_image, target in zip(rois, targets, strict=True)
     ]
-    return align_crops(*crops, boxes, index, resolution, torch.cat(limits))
+    return align_crops(
+        **crops, boxes=boxes, index=index, resolution=resolution, limits=torch.cat(limits)
+    )
 
 
 @registry.ROI_BRANCHES.register("mask")

@@ -16,7 +16,7 @@ from pet.ops.nms import nms_by_group
 RPN_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProposalRule:
     """How many proposals are kept, and which."""
 

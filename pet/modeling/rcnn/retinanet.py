@@ -25,7 +25,7 @@ _BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 _MOMENTUM, _FIRST_AVERAGE = 0.9, 100.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RetinaNetLossRule:
     """Which anchors the losses see, and how."""
 
@@ -38,7 +38,7 @@ class RetinaNetLossRule:
     normalizer: str = "batch"  # or "image" or "average"; see RETINANET.LOSS_NORMALIZER
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CandidateRule:
     """Which anchors and classes of a level are candidates for detections."""
 
@@ -201,13 +201,21 @@ def loss_sums(
                 rule.focal_gamma,
             )
         )
-        box_reg.append(_box_loss(full_precision(delta), anchors, wanted_box, foreground, rule))
+        box_reg.append(
+            _box_loss(
+                deltas=full_precision(delta),
+                anchors=anchors,
+                boxes=wanted_box,
+                foreground=foreground,
+                rule=rule,
+            )
+        )
         counts.append(foreground.sum())
     return torch.stack(classifier), torch.stack(box_reg), torch.stack(counts)
 
 
 def _box_loss(
-    deltas: Tensor, anchors: Tensor, boxes: Tensor, foreground: Tensor, rule: RetinaNetLossRule
+    *, deltas: Tensor, anchors: Tensor, boxes: Tensor, foreground: Tensor, rule: RetinaNetLossRule
 ) -> Tensor:
     """Return the summed loss of ``deltas`` (A, 4) where ``foreground`` (A,) is true."""
     if rule.box_loss == "giou":
@@ -233,40 +241,44 @@ def build_retinanet(
             f"{len(spatial_scale)} levels of FPN.BODY {cfg.FPN.BODY}"
         )
     anchors = AnchorGenerator(
-        [
+        sizes=[
             _sizes_of_level(size, retina.SCALES_PER_OCTAVE, retina.ANCHOR_SIZE_CUT)
             for size in retina.ANCHOR_SIZES
         ],
-        retina.ASPECT_RATIOS,
-        [round(1 / scale) for scale in spatial_scale],
-        retina.ANCHOR_ROUNDED,
-        retina.ANCHOR_STEP_FROM_SIZE,
+        ratios=retina.ASPECT_RATIOS,
+        strides=[round(1 / scale) for scale in spatial_scale],
+        rounded=retina.ANCHOR_ROUNDED,
+        step_from_size=retina.ANCHOR_STEP_FROM_SIZE,
     )
     first_label = 0 if retina.BACKGROUND_OUTPUT else 1
     return RetinaNet(
         RetinaNetHead(
             dim_in,
-            anchors.num_per_pixel,
-            num_classes - first_label,
-            retina.NUM_CONVS,
-            retina.NORM,
-            retina.PRIOR_PROB,
+            num_anchors=anchors.num_per_pixel,
+            num_classes=num_classes - first_label,
+            num_convs=retina.NUM_CONVS,
+            norm=retina.NORM,
+            prior_prob=retina.PRIOR_PROB,
         ),
         anchors,
         RetinaNetLossRule(
-            retina.FG_IOU_THRESHOLD,
-            retina.BG_IOU_THRESHOLD,
-            retina.FOCAL_ALPHA,
-            retina.FOCAL_GAMMA,
-            retina.BOX_LOSS,
-            retina.SMOOTH_L1_BETA,
-            retina.LOSS_NORMALIZER,
+            fg_iou=retina.FG_IOU_THRESHOLD,
+            bg_iou=retina.BG_IOU_THRESHOLD,
+            focal_alpha=retina.FOCAL_ALPHA,
+            focal_gamma=retina.FOCAL_GAMMA,
+            box_loss=retina.BOX_LOSS,
+            smooth_l1_beta=retina.SMOOTH_L1_BETA,
+            normalizer=retina.LOSS_NORMALIZER,
         ),
-        CandidateRule(retina.PRE_NMS_TOP_N, retina.CLIP_BEFORE_NMS, retina.DROP_EMPTY),
+        CandidateRule(
+            pre_nms_top_n=retina.PRE_NMS_TOP_N,
+            clip_before_nms=retina.CLIP_BEFORE_NMS,
+            drop_empty=retina.DROP_EMPTY,
+        ),
         DetectionRule(
-            retina.SCORE_THRESH,
-            retina.NMS,
-            retina.DETECTIONS_PER_IMG,
+            score_thresh=retina.SCORE_THRESH,
+            nms_thresh=retina.NMS,
+            max_per_image=retina.DETECTIONS_PER_IMG,
             soft_nms=build_soft_nms_rule(cfg),
         ),
         first_label,

@@ -24,9 +24,9 @@ def build_keypoint_pooler(spatial_scale: Sequence[float], cfg: CfgNode = cfg) ->
 def _build(branch: CfgNode, spatial_scale: Sequence[float], cfg: CfgNode) -> RoIPooler:
     return RoIPooler(
         branch.ROI_XFORM_METHOD,
-        tuple(branch.ROI_XFORM_RESOLUTION),
-        branch.ROI_XFORM_SAMPLING_RATIO,
-        spatial_scale,
-        branch.ROI_XFORM_ALIGNED,
-        LevelRule(cfg.FPN.ROI_RATIO_EPS, cfg.FPN.ROI_LEVEL_EPS),
+        resolution=tuple(branch.ROI_XFORM_RESOLUTION),
+        sampling_ratio=branch.ROI_XFORM_SAMPLING_RATIO,
+        spatial_scales=spatial_scale,
+        aligned=branch.ROI_XFORM_ALIGNED,
+        level_rule=LevelRule(ratio_eps=cfg.FPN.ROI_RATIO_EPS, level_eps=cfg.FPN.ROI_LEVEL_EPS),
     )

@@ -13,7 +13,7 @@ from pet.ops.boxes import valid_boxes
 from pet.structures import Targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RoISamplingRule:
     """What counts as foreground, and how many RoIs the losses see."""
 
@@ -74,7 +74,15 @@ def match_rois(
         labels = labels.masked_fill(~valid_boxes(per_image), IGNORED)
         order = torch.argsort(labels, descending=True, stable=True)
         foreground, chosen = (labels == FOREGROUND).sum(), (labels != IGNORED).sum()
-        candidates.append(_Candidates(per_image, matched, order, foreground, chosen))
+        candidates.append(
+            _Candidates(
+                boxes=per_image,
+                matched=matched,
+                order=order,
+                num_foreground=foreground,
+                num_chosen=chosen,
+            )
+        )
     return _chosen_rois(candidates, targets)
 
 

@@ -107,25 +107,33 @@ def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:
     else:
         sizes = [tuple(rpn.ANCHOR_SIZES)]
     anchors = AnchorGenerator(
-        sizes,
-        rpn.ASPECT_RATIOS,
-        rpn.ANCHOR_STRIDE,
-        rpn.ANCHOR_ROUNDED,
-        rpn.ANCHOR_STEP_FROM_SIZE,
+        sizes=sizes,
+        ratios=rpn.ASPECT_RATIOS,
+        strides=rpn.ANCHOR_STRIDE,
+        rounded=rpn.ANCHOR_ROUNDED,
+        step_from_size=rpn.ANCHOR_STEP_FROM_SIZE,
     )
     return RPN(
         RPNHead(dim_in, anchors.num_per_pixel, rpn.NUM_CONVS),
         anchors,
         ProposalRule(
-            rpn.PRE_NMS_TOP_N_TRAIN, rpn.POST_NMS_TOP_N_TRAIN, rpn.NMS_THRESH, rpn.MIN_SIZE
+            pre_nms_top_n=rpn.PRE_NMS_TOP_N_TRAIN,
+            post_nms_top_n=rpn.POST_NMS_TOP_N_TRAIN,
+            nms_thresh=rpn.NMS_THRESH,
+            min_size=rpn.MIN_SIZE,
         ),
-        ProposalRule(rpn.PRE_NMS_TOP_N_TEST, rpn.POST_NMS_TOP_N_TEST, rpn.NMS_THRESH, rpn.MIN_SIZE),
+        ProposalRule(
+            pre_nms_top_n=rpn.PRE_NMS_TOP_N_TEST,
+            post_nms_top_n=rpn.POST_NMS_TOP_N_TEST,
+            nms_thresh=rpn.NMS_THRESH,
+            min_size=rpn.MIN_SIZE,
+        ),
         RPNLossRule(
-            rpn.FG_IOU_THRESHOLD,
-            rpn.BG_IOU_THRESHOLD,
-            rpn.BATCH_SIZE_PER_IMAGE,
-            rpn.POSITIVE_FRACTION,
-            rpn.SMOOTH_L1_BETA,
-            rpn.LOSS_NORMALIZER == "sampled",
+            fg_iou=rpn.FG_IOU_THRESHOLD,
+            bg_iou=rpn.BG_IOU_THRESHOLD,
+            batch_size=rpn.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=rpn.POSITIVE_FRACTION,
+            smooth_l1_beta=rpn.SMOOTH_L1_BETA,
+            per_sampled=rpn.LOSS_NORMALIZER == "sampled",
         ),
     )

@@ -19,7 +19,7 @@ from pet.ops.losses import smooth_l1_sum
 from pet.structures import Targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RPNLossRule:
     """Which anchors the loss sees, and how."""
 

@@ -1,10 +1,10 @@
-"""RoIAlign (He et al. 2017) as sums of the rows of a map, for CPUs.
+"""RoIAlign (He et al. 2017) for CPUs, as an embedding bag over the pixels of a feature map.
 
-A cell is a weighted sum of a few pixels, and a pixel of a channels_last map is a row of its C
-channels: summing rows is what an embedding bag does. On a CPU that takes a tenth of the time of
-torchvision's operator, which goes channel by channel and works backward on one core.
+A cell is a weighted sum of a few pixels, and a pixel of a channels_last map is a row of C values:
+an embedding bag sums such rows. On a CPU that takes a tenth of the time of torchvision's operator,
+which works channel by channel and has a single-threaded backward pass.
 
-N images, R RoIs, C channels, H and W the sides of the map.
+N images, R RoIs, C channels, H and W height and width of the map.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pet.ops.flatten_pixels import flatten_pixels
 
 
-def roi_align_by_rows(
+def roi_align_cpu(
     feature: Tensor,
     rois: Tensor,
     resolution: tuple[int, int],
@@ -24,10 +24,10 @@ def roi_align_by_rows(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """Return (R, C, height, width), channels_last, as ``torchvision.ops.roi_align`` does.
+    """Return the (R, C, height, width) of ``torchvision.ops.roi_align``, channels_last.
 
-    ``feature`` (N, C, H, W), best channels_last; ``rois`` (R, 5): the index of the image, and xyxy
-    in pixels of the input; the rest as torchvision takes it.
+    ``feature`` (N, C, H, W), preferably channels_last; ``rois`` (R, 5): image index, then xyxy in
+    input pixels. The other arguments are those of torchvision.
     """
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     sides = corners[:, 2:] - corners[:, :2]
@@ -36,18 +36,27 @@ def roi_align_by_rows(
     images = rois[:, 0].long()
     if sampling_ratio > 0 or not len(rois):
         grid = (max(sampling_ratio, 1), max(sampling_ratio, 1))
-        return _align(feature, images, corners, sides, resolution, grid)
+        return _align(
+            feature, images=images, corners=corners, sides=sides, resolution=resolution, points=grid
+        )
 
-    # As many points as a cell has pixels: RoIs of equal numbers go together.
+    # A cell has as many sampling points as pixels: RoIs with equal numbers are aligned together.
     cells = sides.new_tensor((resolution[1], resolution[0]))
     numbers = torch.ceil(sides / cells).nan_to_num(0, 0, 0).long()
-    # An RoI without pixels has no points, which is as good as lying far outside.
+    # An RoI without pixels has no sampling points; far outside the map it gets zeros, too.
     corners = corners.masked_fill((numbers <= 0).any(dim=1, keepdim=True), -math.inf)
     points, member = numbers.clamp(min=1).unique(dim=0, return_inverse=True)
     order = torch.argsort(member, stable=True)
     together = order.split(torch.bincount(member).tolist())
     parts = [
-        _align(feature, images[some], corners[some], sides[some], resolution, (down, across))
+        _align(
+            feature,
+            images=images[some],
+            corners=corners[some],
+            sides=sides[some],
+            resolution=resolution,
+            points=(down, across),
+        )
         for some, (across, down) in zip(together, points.tolist(), strict=True)
     ]
     return torch.cat(parts)[torch.argsort(order)]
@@ -55,17 +64,18 @@ def roi_align_by_rows(
 
 def _align(
     feature: Tensor,
+    *,
     images: Tensor,
     corners: Tensor,
     sides: Tensor,
     resolution: tuple[int, int],
     points: tuple[int, int],
 ) -> Tensor:
-    """Align the RoIs with ``corners`` and ``sides``, in pixels of the map; ``points`` of a cell."""
+    """Align RoIs given by ``corners`` and ``sides`` in map pixels, with ``points`` per cell."""
     channels, height, width = feature.shape[1:]
     rows, down = _pixels(corners[:, 1], sides[:, 1], resolution[0], points[0], height)
     columns, across = _pixels(corners[:, 0], sides[:, 0], resolution[1], points[1], width)
-    # (R, cells down, cells across, pixels down, pixels across) of the whole map's pixels.
+    # The pixel index (R, cells down, cells across, pixels down, pixels across) in all N maps.
     index = (images * height * width)[:, None, None, None, None] + (
         rows[:, :, None, :, None] * width + columns[:, None, :, None, :]
     )
@@ -82,17 +92,17 @@ def _align(
 def _pixels(
     start: Tensor, side: Tensor, cells: int, points: int, limit: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the (R, cells, 2 * points) pixels along one axis whose mean makes up each cell.
+    """Return the pixels of each cell along one axis and their weights, both (R, cells, 2 * points).
 
-    And their weights. A point lies between two pixels; one more than a pixel outside the map, whose
-    side is ``limit``, has no weight. ``start`` and ``side`` (R,) of the RoIs.
+    ``start`` and ``side`` (R,) are those of the RoIs. A sampling point lies between two pixels; it
+    has weight 0 if it is more than a pixel outside the map, which has ``limit`` pixels.
     """
     number = torch.arange(cells * points, device=start.device, dtype=start.dtype)
     cell = torch.div(number, points, rounding_mode="floor")
     size = (side / cells)[:, None]
     place = start[:, None] + cell * size + (number - cell * points + 0.5) * size / points
     inside = (place >= -1) & (place <= limit)
-    # Outside may be anywhere, NaN and infinity too, which no pixel stands for.
+    # Points outside may be NaN or infinite, which cannot be converted to a pixel.
     place = place.clamp(min=0).masked_fill(~inside, 0)
     low = place.floor().long().clamp(max=limit - 1)
     high = (low + 1).clamp(max=limit - 1)

@@ -1,16 +1,16 @@
-"""Convolutions of 3x3 with half the multiplications, for CPUs (Winograd 1980, Lavin and Gray 2016).
+"""3x3 convolutions with half the multiplications, for CPUs (Winograd 1980, Lavin and Gray 2016).
 
-F(4, 3) along the height: four rows of the result from six of the map. A polynomial of four
-coefficients times one of three is known from six products, one at each of five points and one at
-infinity, where the sum takes twelve. A convolution is the transpose of that: the weights of a
-column are taken at the points, the six rows go through the transposed interpolation, and the
-products are added up times powers of the points. Along the rows it stays a convolution of 1x3.
+F(4, 3) along the height: four rows of the result from six rows of the map. The product of a
+polynomial with four coefficients and one with three is determined by six products, at five points
+and at infinity; the direct sum takes twelve. A convolution is the transpose of that: the weights of
+a column are evaluated at the points, the six rows go through the transposed interpolation, and the
+products are summed, times powers of the points. Along the width it remains a 1x3 convolution.
 
-The result is the same function, summed in another order. Its rounding errors are about one and a
-half times those of the plain convolution of a channels_last map; up to five times where few values
-stand out of a map of zeros, which has small errors by either way.
+The result is the same function, summed in another order. Its rounding errors are about 1.5 times
+those of the plain convolution of a channels_last map, and up to five times for a map of zeros with
+few other values, where both errors are small.
 
-N images, C and K channels of the map and of the result, H and W their sides.
+N images, C input channels, K output channels, H and W height and width.
 """
 
 import math
@@ -25,15 +25,15 @@ from torch.nn.grad import conv2d_weight
 
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
-# Values that a thread works on at a time, of all points: few enough to stay in a CPU's cache.
+# Values over all points that a thread processes at a time; they fit into a CPU's cache.
 _BLOCK = 2**20
 
 
 def winograd_conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``F.conv2d(x, weight, bias, padding=1)``, channels_last.
 
-    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W), which has
-    first derivatives only. H and W are at least 1.
+    ``x`` (N, C, H, W), ``weight`` (K, C, 3, 3), ``bias`` (K,); returns (N, K, H, W) with first
+    derivatives only. H and W are at least 1.
     """
     x = x.contiguous(memory_format=torch.channels_last)
     result: Tensor = _Conv3x3.apply(x, weight, bias)
@@ -63,13 +63,13 @@ class _Conv3x3(torch.autograd.Function):
 
 
 def _by_strips(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return what ``winograd_conv3x3`` does, without gradients."""
+    """Compute ``winograd_conv3x3`` block by block, without gradients."""
     images, _, height, width = x.shape
     channels = weight.shape[0]
     at_points = torch.einsum("ph,kchw->pkcw", _weights_at_points(weight), weight)
     at_points = at_points.flatten(0, 1)[:, :, None].contiguous(memory_format=torch.channels_last)
     if bias is not None:
-        # The product at 1 is a summand of every row, so the bias is added to it.
+        # The product at point 1 is part of the sum of every row, so the bias is added to it.
         bias = F.pad(bias, (channels, 4 * channels))
     result = torch.empty(
         (images, channels, height, width),
@@ -92,7 +92,7 @@ def _by_strips(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """Return the gradient (K, C, 3, 3) of the weight, from that of the result (N, K, H, W)."""
+    """Return the weight's gradient (K, C, 3, 3), from the output's, ``grad`` (N, K, H, W)."""
     channels = grad.shape[1]
     size = (6 * channels, x.shape[1], 1, 3)
     total = x.new_zeros(size)
@@ -107,7 +107,7 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _weights_at_points(like: Tensor) -> Tensor:
-    """Return what a column's three weights are multiplied by at each point, (6, 3)."""
+    """Return the matrix (6, 3) that evaluates the three weights of a column at each point."""
     rows = [
         [point**power / math.prod(point - other for other in _POINTS if other != point)
          for power in range(3)]
@@ -117,10 +117,10 @@ def _weights_at_points(like: Tensor) -> Tensor:
 
 
 def _blocks(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield the images and the rows of the result that belong together, and their values.
+    """Yield blocks of ``x``: a slice of images, a slice of output rows, and their values.
 
-    The values of n images and 4 * s rows are (n * s, 6 * C, 1, W), channels_last; the rows beyond
-    the map count as zeros.
+    The values at the points for n images and 4 * s rows are (n * s, 6 * C, 1, W), channels_last.
+    Rows outside the map count as zeros.
     """
     rows = x.permute(0, 2, 3, 1)
     images, height, width, channels = rows.shape
@@ -139,10 +139,10 @@ def _blocks(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
 
 
 def _at_points(block: Tensor) -> Tensor:
-    """Return the values (n * s, 6 * C, 1, W) for the points from rows (n, 4 * s + 2, W, C).
+    """Return the values (n * s, 6 * C, 1, W) at the points, from rows (n, 4 * s + 2, W, C).
 
-    That of a point is the sum of six rows, times the coefficients of the product of (x - other)
-    over the other points; that of infinity, over all of them.
+    The value at a point is a sum of six rows, weighted with the coefficients of the product of
+    (x - other) over the other points; at infinity, of the product over all points.
     """
     images, rows, width, channels = block.shape
     strips = rows // 4
@@ -166,9 +166,9 @@ def _at_points(block: Tensor) -> Tensor:
 
 
 def _add_up(products: Tensor, rows: Tensor) -> None:
-    """Write into ``rows`` (n, s, 4, W, K) the products (n, s, W, 6, K) times powers of the points.
+    """Sum the products (n, s, W, 6, K) times powers of the points into ``rows`` (n, s, 4, W, K).
 
-    The products are not to be used again.
+    This overwrites the products.
     """
     at_0, at_1, at_minus_1, at_half, at_minus_2, at_infinity = products.unbind(3)
     row_0, row_1, row_2, row_3 = rows.unbind(2)
@@ -181,7 +181,7 @@ def _add_up(products: Tensor, rows: Tensor) -> None:
 
 
 def _spread(rows: Tensor) -> Tensor:
-    """Return the gradients (n * s, 6 * K, 1, W) of products from those of rows (n, s, 4, W, K)."""
+    """Return the products' gradients (n * s, 6 * K, 1, W) from those of rows (n, s, 4, W, K)."""
     images, strips, _, width, channels = rows.shape
     row_0, row_1, row_2, row_3 = rows.unbind(2)
     products = rows.new_empty((images, strips, width, 6, channels))

@@ -1,4 +1,4 @@
-"""Foreign formats of weights: one file a format, tried in order."""
+"""Importers of foreign weight formats, one file per format, tried in order."""
 
 from collections.abc import Mapping
 
@@ -15,9 +15,9 @@ from pet.weights.formats.timm import EfficientNetLiteImporter, TimmImporter
 from pet.weights.formats.torchvision import TorchvisionDetectorImporter, TorchvisionResNetImporter
 from pet.weights.formats.torchvision_retinanet import TorchvisionRetinaNetImporter
 
-#: RetinaNet comes before the other detectors of its family. Pet's own files are told by one name,
-#: which a file of another kind may have by accident: they come behind those, and before the files
-#: of the original Pet, which look much the same.
+#: RetinaNet comes before the other detectors of its family. Pet's files are recognised by a single
+#: name, which other files may have by accident, so they come after those formats; they come before
+#: the original Pet's files, which look similar.
 IMPORTERS: tuple[Importer, ...] = (
     TorchvisionResNetImporter(),
     TorchvisionRetinaNetImporter(),
@@ -34,9 +34,9 @@ IMPORTERS: tuple[Importer, ...] = (
 
 
 def find_importer(state: Mapping[str, Tensor], family: str = "") -> Importer | None:
-    """Return the first importer that knows the keys of ``state``, of ``family`` where it is given.
+    """Return the first importer that recognises the keys of ``state``, or None.
 
-    None where there is no such importer.
+    A ``family`` that is not "" restricts the search to its importers.
     """
     for importer in IMPORTERS:
         if family in ("", importer.family) and importer.matches(state):
@@ -45,12 +45,12 @@ def find_importer(state: Mapping[str, Tensor], family: str = "") -> Importer | N
 
 
 def download_url(file_name: str) -> str | None:
-    """Return where the published file of this name is to be had, or None where it is unknown."""
+    """Return the URL of the published file ``file_name``, or None if it is unknown."""
     return {**torchvision.DOWNLOADS, **caffe2.DOWNLOADS}.get(file_name)
 
 
 def known_formats() -> str:
-    """Return a sentence that names all formats."""
+    """Return a sentence that lists all known formats."""
     return "known are the state dicts of: " + ", ".join(importer.name for importer in IMPORTERS)
 
 

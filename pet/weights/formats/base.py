@@ -1,4 +1,4 @@
-"""What the importers of foreign formats share."""
+"""Helpers for the importers of foreign formats."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,48 +10,48 @@ from torch import Tensor
 
 #: The last part of a key: the parameters and buffers of a layer.
 _PARAMETERS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-#: The layers of a ResNet by torchvision's names, which are Pet's behind "Conv_Body.".
+#: Names of a ResNet's layers in torchvision, which Pet uses after the prefix "Conv_Body.".
 TRUNK_LAYER = r"(?:conv1|bn1|layer[1-4]\.\d+\.(?:conv[123]|bn[123]|downsample\.[01]))"
-#: A key of such a ResNet, its classifier, of one layer or several, among them.
+#: A key of such a ResNet, including the classifier, which may have several layers.
 RESNET_KEY = re.compile(rf"{TRUNK_LAYER}\.\w+|fc\..+")
-#: The weight of a trunk's norm, by Pet's keys; res5 may be a head.
+#: The weight of a norm in a trunk, in Pet's keys; res5 may be a head.
 _TRUNK_NORM = re.compile(
     r"((?:Conv_Body|Fast_RCNN\.head\.layer4)\.(?:.*\.)?(?:bn\d|downsample\.1))\.weight"
 )
 
-#: Foreign keys of models that Pet does not have, and what such a model is called.
+#: Patterns of foreign keys of models that Pet does not have, and the name of such a model.
 _NOT_MODELLED = (
     (r"^head\.|top_block|extra_blocks", "a one-stage detector other than RetinaNet"),
     (r"sem_seg_head", "a branch of semantic segmentation"),
 )
 
-#: The layers of a foreign key, as a pattern, and Pet's, with the pattern's groups as \1, \2, ...
+#: Pattern of a foreign layer name, and Pet's name, with the pattern's groups as \1, \2, ...
 Rule = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of the keys of a file: each is used, not needed, or without a place."""
+    """A converted state dict, and the keys of the file that are not in it."""
 
-    state: dict[str, Tensor]  # by Pet's keys
-    not_needed: tuple[str, ...] = ()  # keys of the file that are known, and not read by Pet
+    state: dict[str, Tensor]  # with Pet's keys
+    not_needed: tuple[str, ...] = ()  # known keys of the file that Pet does not read
     no_place: tuple[str, ...] = ()  # keys of the file that Pet has no place for
-    expects: Mapping[str, Any] = field(default_factory=dict)  # config key -> what the weights need
+    expects: Mapping[str, Any] = field(default_factory=dict)  # config key -> required value
 
 
 class Importer(Protocol):
     """Recognises one format by the keys of its state dict, and renames them to Pet's."""
 
-    #: What the format is called in messages.
+    #: The name of the format in messages.
     name: str
-    #: Who publishes it: a choice of ``--from`` in tools/convert_weights.py, or "pet" for our own.
+    #: The publisher: a choice of ``--from`` in tools/convert_weights.py, or "pet".
     family: str
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` is of this format."""
+        """Whether ``state`` has this format."""
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return ``state`` with Pet's keys; raises ValueError where a shape cannot be meant."""
+        """Return ``state`` with Pet's keys; raises ValueError for an impossible shape."""
 
 
 def rename(
@@ -59,10 +59,10 @@ def rename(
     pet_key: Callable[[str], str | None],
     not_needed: str = r"(?!)",
 ) -> Converted:
-    """Give every key of ``state`` the name that ``pet_key`` returns; None means no place.
+    """Rename every key of ``state`` by ``pet_key``, which returns None for a key without a place.
 
-    Keys that fit the pattern ``not_needed`` as a whole are dropped. Raises ValueError where two
-    keys get one name.
+    Keys that match the pattern ``not_needed`` are dropped. Raises ValueError if two keys get the
+    same name.
     """
     renamed: dict[str, Tensor] = {}
     source_of: dict[str, str] = {}
@@ -82,7 +82,7 @@ def rename(
 
 
 def by_rules(rules: Sequence[Rule]) -> Callable[[str], str | None]:
-    """Return the function that names a key by the first rule whose pattern is its layer."""
+    """Return a function that renames a key by the first rule whose pattern matches its layer."""
 
     def pet_key(key: str) -> str | None:
         layer, _, parameter = key.rpartition(".")
@@ -95,9 +95,9 @@ def by_rules(rules: Sequence[Rule]) -> Callable[[str], str | None]:
 
 
 def with_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the trunk's norms mean 0 and variance 1 where ``state`` has weight and bias alone.
+    """Add mean 0 and variance 1 to norms of the trunk that have only weight and bias.
 
-    Detectron folds the statistics into the two.
+    Detectron folds the statistics into weight and bias.
     """
     filled = dict(state)
     for key, value in state.items():
@@ -109,7 +109,7 @@ def with_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def describe_no_place(keys: Sequence[str], count: int | None = None) -> str:
-    """Name the first ``count`` of ``keys``, or all, and the models that they look like."""
+    """Return a message with the first ``count`` of ``keys`` (None: all) and their likely model."""
     models = [name for pattern, name in _NOT_MODELLED if any(re.search(pattern, k) for k in keys)]
     more = f" and {len(keys) - count} more" if count and len(keys) > count else ""
     hint = f" (this looks like {' and '.join(models)}, which Pet does not have)" if models else ""

@@ -1,4 +1,4 @@
-"""ImageNet ResNets of Caffe2, which Detectron's models start from.
+"""ImageNet ResNets of Caffe2, the initial weights of Detectron's models.
 
 R-50, R-101, X-101-32x8d, and R-50 with group norm.
 """
@@ -18,11 +18,11 @@ _CONVS = {"1": "downsample.0", "2a": "conv1", "2b": "conv2", "2c": "conv3"}
 _NORMS = {"1": "downsample.1", "2a": "bn1", "2b": "bn2", "2c": "bn3"}
 _STEM_NORM = re.compile(r"(?:res_)?conv1_[bg]n_(s|b|rm|riv)")
 _BLOCK = re.compile(r"res([2-5])_(\d+)_branch(1|2[abc])_(?:w|[bg]n_(s|b|rm|riv))")
-#: What training left, the classifier, and the bias of the stem: Detectron and Detectron2 leave it
-#: out too, as a norm follows.
+#: Optimizer state, the classifier, and the bias of the stem, which Detectron and Detectron2 also
+#: drop, as a norm follows.
 _NOT_NEEDED = r".*_momentum|lr|(?:pred|fc1000)_[wb]|conv1_b"
 
-#: Where the files are to be had: Detectron2 offers them.
+#: URLs of the files, which Detectron2 publishes.
 DOWNLOADS: Mapping[str, str] = {
     Path(place).name: f"https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/{place}"
     for place in ("MSRA/R-50.pkl", "MSRA/R-101.pkl", "FAIR/X-101-32x8d.pkl", "FAIR/R-50-GN.pkl")
@@ -30,7 +30,7 @@ DOWNLOADS: Mapping[str, str] = {
 
 
 class Caffe2Importer:
-    """Blobs, named like ``res2_0_branch2a_bn_s``, become the trunk."""
+    """Imports blobs, named like ``res2_0_branch2a_bn_s``, as the trunk."""
 
     name = "Caffe2 ResNet"
     family = "caffe2"
@@ -62,10 +62,10 @@ def _pet_key(blob: str) -> str | None:
 
 
 def trunk_expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what a trunk from Caffe2 needs, given its ``state`` by Pet's keys.
+    """Return the config values for a trunk from Caffe2, given its ``state`` with Pet's keys.
 
-    The ResNets are MSRA's. A ResNeXt, whose 3x3 convolutions are grouped, was trained by Caffe2
-    itself, with the stride in them and with pixels divided by their deviation.
+    The ResNets are MSRA's. A ResNeXt, with grouped 3x3 convolutions, was trained in Caffe2, with
+    the stride in the 3x3 convolutions and pixels divided by their deviation.
     """
     conv = state.get("Conv_Body.layer1.0.conv2.weight")
     is_grouped = conv is not None and conv.shape[0] != conv.shape[1]

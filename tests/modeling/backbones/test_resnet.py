@@ -41,7 +41,7 @@ def stage_of(name: str) -> str:
 
 
 def small_trunk(norm: str = "freeze", freeze_at: int = 0) -> ResNet:
-    return ResNet(Bottleneck, (1, 2, 1, 1), BlockStyle(norm), freeze_at, width=4)
+    return ResNet(Bottleneck, (1, 2, 1, 1), style=BlockStyle(norm), freeze_at=freeze_at, width=4)
 
 
 @pytest.mark.parametrize(

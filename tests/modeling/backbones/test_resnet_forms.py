@@ -21,7 +21,7 @@ def small(
     torch.manual_seed(0)
     style = BlockStyle(norm, stride_in_1x1=stride_in_1x1, dcn_version=kwargs.pop("dcn", 0))
     width = kwargs.pop("width", 4)
-    trunk = ResNet(getattr(resnet, block), DEPTHS, style, width=width, **kwargs)
+    trunk = ResNet(getattr(resnet, block), DEPTHS, style=style, width=width, **kwargs)
     randomise_norms(trunk)
     return trunk.eval()
 

@@ -14,13 +14,13 @@ from tests.modeling.rcnn.small import NUM_CLASSES, box_targets, random_boxes
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 SIZE = (96, 128)
-SAMPLING = RoISamplingRule(0.5, 0.5, 16, 0.25)
+SAMPLING = RoISamplingRule(fg_iou=0.5, bg_iou=0.5, batch_size=16, positive_fraction=0.25)
 RULE = DetectionRule(score_thresh=0.05, nms_thresh=0.5, max_per_image=10)
 
 
 def small_branch(beta: float = 0.0) -> FastRCNN:
     torch.manual_seed(0)
-    pooler = RoIPooler("ROIAlign", (2, 2), 2, (1 / 4,))
+    pooler = RoIPooler("ROIAlign", resolution=(2, 2), sampling_ratio=2, spatial_scales=(1 / 4,))
     branch = FastRCNN(
         pooler, nn.Flatten(), BoxPredictor(3 * 4, NUM_CLASSES), SAMPLING, RULE, WEIGHTS, beta
     )
@@ -106,9 +106,9 @@ def test_an_untrained_branch_takes_all_classes_for_alike(fresh_cfg):
 @pytest.mark.parametrize(
     "rule",
     [
-        DetectionRule(0.05, 0.5, 10, min_size=0.01),
-        DetectionRule(0.0, 0.3, 1000, min_size=0.01),
-        DetectionRule(0.6, 0.7, 100, min_size=0.01),
+        DetectionRule(score_thresh=0.05, nms_thresh=0.5, max_per_image=10, min_size=0.01),
+        DetectionRule(score_thresh=0.0, nms_thresh=0.3, max_per_image=1000, min_size=0.01),
+        DetectionRule(score_thresh=0.6, nms_thresh=0.7, max_per_image=100, min_size=0.01),
     ],
 )
 def test_detections_equal_torchvisions(rule):

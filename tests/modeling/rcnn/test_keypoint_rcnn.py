@@ -65,7 +65,7 @@ class Learned(nn.Module):
 
 
 def branch_of(predictor: nn.Module, **options) -> KeypointRCNN:
-    pooler = RoIPooler("ROIAlign", (1, 1), 1, (1 / 4,))
+    pooler = RoIPooler("ROIAlign", resolution=(1, 1), sampling_ratio=1, spatial_scales=(1 / 4,))
     return KeypointRCNN(pooler, nn.Identity(), predictor, (2, 2), **options)
 
 

@@ -38,7 +38,7 @@ class ClassImage(nn.Module):
 
 
 def branch_of(predictor: nn.Module) -> MaskRCNN:
-    pooler = RoIPooler("ROIAlign", (14, 14), 2, (1 / 4,))
+    pooler = RoIPooler("ROIAlign", resolution=(14, 14), sampling_ratio=2, spatial_scales=(1 / 4,))
     return MaskRCNN(pooler, nn.Identity(), predictor, (28, 28))
 
 

@@ -48,8 +48,10 @@ def step_by_step(
     "rule",
     [
         RULE,
-        ProposalRule(1000, 1000, 0.7, 0.0),  # nothing is cut
-        ProposalRule(40, 30, 0.6, 10.0),
+        ProposalRule(
+            pre_nms_top_n=1000, post_nms_top_n=1000, nms_thresh=0.7, min_size=0.0
+        ),  # nothing is cut
+        ProposalRule(pre_nms_top_n=40, post_nms_top_n=30, nms_thresh=0.6, min_size=10.0),
     ],
 )
 def test_proposals_equal_those_made_step_by_step(rule):
@@ -106,7 +108,13 @@ def test_a_broken_score_is_dropped():
 
 def test_no_proposals_at_all():
     logits, deltas, anchors = random_levels()
-    found = select_proposals(logits, deltas, anchors, SIZES, ProposalRule(40, 30, 0.6, 1e4))
+    found = select_proposals(
+        logits,
+        deltas,
+        anchors,
+        SIZES,
+        ProposalRule(pre_nms_top_n=40, post_nms_top_n=30, nms_thresh=0.6, min_size=1e4),
+    )
     assert [boxes.shape for boxes in found] == [(0, 4), (0, 4)]
 
 

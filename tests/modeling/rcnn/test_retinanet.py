@@ -240,8 +240,10 @@ def part(logits: Tensor, deltas: Tensor, normalizer: str = "batch", **rules: obj
         Fixed(([logits], [deltas])),
         Fixed([ANCHORS]),
         RetinaNetLossRule(normalizer=normalizer),
-        CandidateRule(rules.pop("top_n", 1000), rules.pop("clip", True)),
-        replace(DetectionRule(0.05, 0.5, 100), **rules),
+        CandidateRule(
+            pre_nms_top_n=rules.pop("top_n", 1000), clip_before_nms=rules.pop("clip", True)
+        ),
+        replace(DetectionRule(score_thresh=0.05, nms_thresh=0.5, max_per_image=100), **rules),
     )
 
 
@@ -344,7 +346,7 @@ def test_boxes_may_be_clipped_behind_nms():
 
 
 def test_soft_nms_lowers_scores():
-    rule = SoftNMSRule("linear", score_thresh=0.01)
+    rule = SoftNMSRule(method="linear", score_thresh=0.01)
     model = part(scored(0.9, 0.02, 0.02, 0.8), torch.zeros(1, 5, 4), soft_nms=rule, nms_thresh=0.3)
     (found,) = model.detect([], [(20, 20)])
     torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.8 * (1 - 0.39)]))

@@ -15,7 +15,7 @@ from pet.modeling.rcnn.rpn_loss import RPNLossRule
 from tests.modeling.rcnn.small import box_targets, losses_of_all, without_pyramid
 
 RULE = RPNLossRule(fg_iou=0.7, bg_iou=0.3, batch_size=8, positive_fraction=0.5, smooth_l1_beta=0.0)
-NO_CUT = ProposalRule(1000, 1000, 1.0, 0.0)
+NO_CUT = ProposalRule(pre_nms_top_n=1000, post_nms_top_n=1000, nms_thresh=1.0, min_size=0.0)
 
 
 def softplus(x: float) -> float:
@@ -55,7 +55,9 @@ def test_losses_of_one_box_by_hand():
 
 def test_smooth_l1_is_quadratic_near_the_target():
     deltas = torch.tensor(WANTED) + torch.tensor([0.1, 0.0, 0.0, 0.5])
-    rule = RPNLossRule(0.7, 0.3, 8, 0.5, smooth_l1_beta=0.2)
+    rule = RPNLossRule(
+        fg_iou=0.7, bg_iou=0.3, batch_size=8, positive_fraction=0.5, smooth_l1_beta=0.2
+    )
     found = losses(deltas.expand(4, 4), box_targets([[0, 0, 10, 8]], [2]), rule=rule)
     wanted = 0.1**2 / (2 * 0.2) + (0.5 - 0.2 / 2)
     assert found["loss_rpn_box_reg"] == pytest.approx(wanted / 8)
@@ -146,7 +148,7 @@ class HotAnchor(nn.Module):
 
 
 def test_a_hot_anchor_is_the_first_proposal():
-    anchors = AnchorGenerator([(8,), (16,)], (0.5, 1.0, 2.0), (4, 8))
+    anchors = AnchorGenerator(sizes=[(8,), (16,)], ratios=(0.5, 1.0, 2.0), strides=(4, 8))
     y, x, square = 3, 5, 1
     rpn = RPN(HotAnchor((y * 16 + x) * 3 + square), anchors, NO_CUT, NO_CUT, RULE)
     [proposals], no_losses = rpn([torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)], [(64, 64)])
@@ -155,8 +157,11 @@ def test_a_hot_anchor_is_the_first_proposal():
 
 
 def test_training_and_testing_each_have_their_rule():
-    anchors = AnchorGenerator([(8,), (16,)], (0.5, 1.0, 2.0), (4, 8))
-    train_rule, test_rule = ProposalRule(50, 9, 1.0, 0.0), ProposalRule(50, 5, 1.0, 0.0)
+    anchors = AnchorGenerator(sizes=[(8,), (16,)], ratios=(0.5, 1.0, 2.0), strides=(4, 8))
+    train_rule, test_rule = (
+        ProposalRule(pre_nms_top_n=50, post_nms_top_n=9, nms_thresh=1.0, min_size=0.0),
+        ProposalRule(pre_nms_top_n=50, post_nms_top_n=5, nms_thresh=1.0, min_size=0.0),
+    )
     rpn = RPN(HotAnchor(0), anchors, train_rule, test_rule, RULE)
     features = [torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)]
     proposals, found = rpn(features, [(64, 64)], [box_targets([[4, 4, 12, 12]], [1])])
@@ -202,9 +207,17 @@ def test_the_head_may_have_several_convolutions():
 
 def test_proposals_as_detections():
     features = [torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))]
-    rpn = RPN(RPNHead(4, 1), AnchorGenerator([(16,)], [1.0], [8]), NO_CUT, NO_CUT, RULE).eval()
+    rpn = RPN(
+        RPNHead(4, 1),
+        AnchorGenerator(sizes=[(16,)], ratios=[1.0], strides=[8]),
+        NO_CUT,
+        NO_CUT,
+        RULE,
+    ).eval()
     nn.init.normal_(rpn.head.cls_logits.weight)
-    rpn.test_rule = ProposalRule(1000, 20, 0.7, 0.0)
+    rpn.test_rule = ProposalRule(
+        pre_nms_top_n=1000, post_nms_top_n=20, nms_thresh=0.7, min_size=0.0
+    )
     sizes = [(48, 64), (40, 60)]
     found = rpn.detect(features, sizes)
     proposals, _ = rpn(features, sizes)
@@ -219,7 +232,13 @@ def test_proposals_as_detections():
 
 def test_losses_alone_are_those_beside_the_proposals():
     torch.manual_seed(0)
-    rpn = RPN(RPNHead(4, 1), AnchorGenerator([(16,)], [1.0], [8]), NO_CUT, NO_CUT, RULE)
+    rpn = RPN(
+        RPNHead(4, 1),
+        AnchorGenerator(sizes=[(16,)], ratios=[1.0], strides=[8]),
+        NO_CUT,
+        NO_CUT,
+        RULE,
+    )
     features, target = [torch.randn(1, 4, 6, 8)], box_targets([[4, 4, 20, 22]], [1], (48, 64))
     rpn.loss_rule = replace(RULE, batch_size=1000)  # nothing is drawn
     _, wanted = rpn(features, [(48, 64)], [target])
@@ -240,7 +259,9 @@ def pyramid(images: int = 2) -> list[Tensor]:
     return [level.contiguous(memory_format=torch.channels_last) for level in maps]
 
 
-ANCHORS_OF_LEVELS = AnchorGenerator([(8,), (16,), (32,), (48,)], [0.5, 1.0, 2.0], [8, 16, 32, 64])
+ANCHORS_OF_LEVELS = AnchorGenerator(
+    sizes=[(8,), (16,), (32,), (48,)], ratios=[0.5, 1.0, 2.0], strides=[8, 16, 32, 64]
+)
 TWO = [  # images
     box_targets([[4, 4, 20, 22], [30, 8, 60, 40]], [1, 2], (48, 72)),
     box_targets([], [], (48, 72)),

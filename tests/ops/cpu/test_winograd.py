@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from pet.layers.conv import ConvNorm, conv_norm
 from pet.ops import conv3x3
-from pet.ops.conv3x3 import winograd_pays
+from pet.ops.conv3x3 import use_winograd
 from pet.ops.cpu.winograd import winograd_conv3x3
 
 
@@ -98,11 +98,11 @@ def test_it_is_taken_where_it_is_faster(change, expected, monkeypatch):
     x = torch.zeros(given["shape"], dtype=given["dtype"])
     size = (given["channels"], given.get("weights_of", given["shape"][1]), 3, 3)
     weight = torch.zeros(size, dtype=given.get("weight_dtype", given["dtype"]))
-    assert winograd_pays(x, weight) == expected
+    assert use_winograd(x, weight) == expected
     with torch.autocast("cpu", torch.bfloat16):
-        assert not winograd_pays(x, weight)
+        assert not use_winograd(x, weight)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    assert not winograd_pays(x, weight)
+    assert not use_winograd(x, weight)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_it_is_taken_where_it_is_faster(change, expected, monkeypatch):
 )
 def test_a_layer_takes_it_for_plain_3x3_alone(kwargs, expected, monkeypatch):
     asked = []
-    monkeypatch.setattr(conv3x3, "winograd_pays", lambda x, weight: asked.append(x) or True)
+    monkeypatch.setattr(conv3x3, "use_winograd", lambda x, weight: asked.append(x) or True)
     x, conv = torch.randn(1, 4, 9, 10), nn.Conv2d(4, 4, **kwargs)
     torch.testing.assert_close(conv_norm(x, conv, nn.Identity()), conv(x))
     assert bool(asked) == expected

@@ -18,6 +18,7 @@ class RetinaNetHead(nn.Module):
     def __init__(
         self,
         dim_in: int,
+        *,
         num_anchors: int,
         num_classes: int,
         num_convs: int = 4,

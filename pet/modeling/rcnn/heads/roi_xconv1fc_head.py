@@ -16,6 +16,7 @@ class RoiXconv1fcHead(RoiConvxHead):
         self,
         dim_in: int,
         resolution: tuple[int, int],
+        *,
         num_convs: int,
         conv_dim: int,
         dim: int,
@@ -41,8 +42,8 @@ def roi_xconv1fc_head(
     return RoiXconv1fcHead(
         dim_in,
         resolution,
-        fast.NUM_STACKED_CONVS,
-        fast.CONV_HEAD_DIM,
-        fast.MLP_HEAD_DIM,
-        fast.NORM,
+        num_convs=fast.NUM_STACKED_CONVS,
+        conv_dim=fast.CONV_HEAD_DIM,
+        dim=fast.MLP_HEAD_DIM,
+        norm=fast.NORM,
     )

@@ -47,7 +47,7 @@ def test_the_config_sets_the_widths(fresh_cfg):
 @pytest.mark.parametrize("norm", ["none", "bn"])
 def test_the_stacked_box_head_is_convolutions_and_a_layer(norm):
     torch.manual_seed(0)
-    head = RoiXconv1fcHead(3, (7, 5), 2, 6, 11, norm).eval()
+    head = RoiXconv1fcHead(3, (7, 5), num_convs=2, conv_dim=6, dim=11, norm=norm).eval()
     x = torch.randn(4, 3, 7, 5)
     hidden = head.convs[1](head.convs[0](x).relu()).relu().reshape(4, -1)
     torch.testing.assert_close(head(x), (hidden @ head.fc1.weight.T + head.fc1.bias).relu())

@@ -34,7 +34,7 @@ def test_outputs_equal_torchvisions_with_the_same_weights(norm):
 
 
 def test_every_score_starts_at_the_prior():
-    head = RetinaNetHead(8, 3, 4, num_convs=1, prior_prob=0.02)
+    head = RetinaNetHead(8, num_anchors=3, num_classes=4, num_convs=1, prior_prob=0.02)
     with torch.no_grad():
         (logits,), (deltas,) = head([torch.zeros(1, 8, 3, 3)])
     torch.testing.assert_close(logits.sigmoid(), torch.full((1, 27, 4), 0.02))
@@ -42,10 +42,10 @@ def test_every_score_starts_at_the_prior():
 
 
 def test_the_towers_share_nothing_and_may_be_empty():
-    head = RetinaNetHead(8, 3, 4, num_convs=0)
+    head = RetinaNetHead(8, num_anchors=3, num_classes=4, num_convs=0)
     assert len(head.cls_convs) == len(head.bbox_convs) == 0
     assert head([torch.zeros(1, 8, 3, 3)])[1][0].shape == (1, 27, 4)
-    head = RetinaNetHead(8, 3, 4, num_convs=2)
+    head = RetinaNetHead(8, num_anchors=3, num_classes=4, num_convs=2)
     _, (deltas,) = head([torch.rand(1, 8, 3, 3)])
     deltas.sum().backward()
     assert all(p.grad is None for p in head.cls_convs.parameters())
