@@ -50,8 +50,8 @@ def image_results(
     category ``category_ids[l - 1]``. Labels of no class (``MODEL.CLASS_LABELS`` category_id) are
     also written, with an id that no category has, which COCO's evaluation ignores. Label 0 and
     labels whose category is None are left out. ``keypoint_shift`` is subtracted from the
-    coordinates of keypoints (``KRCNN.PIXEL_SHIFT``). Each of ``Detections.extras`` with a number or
-    a list of numbers per detection, (N,) or (N, D), is written under "extras" of the box records.
+    coordinates of keypoints (``KRCNN.PIXEL_SHIFT``). The records of boxes hold, under "extras",
+    each of ``Detections.extras`` that is a number (N,) or a list of numbers (N, D) per detection.
     Raises ValueError if a box, score, keypoint or one of these extras is not finite.
     """
     detections = detections.to("cpu")
