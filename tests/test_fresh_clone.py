@@ -30,7 +30,9 @@ def test_real_pictures_lie_where_the_variable_says(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("fixture", "is_real"), [("coco_mini", True), ("pictures", False)])
 def test_a_test_of_real_pictures_is_marked(fixture, is_real):
     marks = []
-    item = SimpleNamespace(fixturenames=["tmp_path", fixture], add_marker=marks.append)
+    item = SimpleNamespace(
+        fixturenames=["tmp_path", fixture], add_marker=marks.append, iter_markers=lambda name: ()
+    )
     pytest_collection_modifyitems([item])
     assert marks == ["real_pictures"] * is_real
 

@@ -21,7 +21,7 @@ from pet.data.build import (
     resolve_num_keypoints,
 )
 from pet.data.collate import TrainBatch
-from pet.data.datasets import Dataset
+from pet.data.dataset import Dataset
 from pet.engine.hooks import Hook, Hooks, TrainingRun, build_hooks
 from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.evaluation.oks import warn_of_sigmas

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from pet.config import CfgNode
 from pet.data.build import build_image_reader
-from pet.data.datasets import Dataset
+from pet.data.dataset import Dataset
 from pet.structures import Detections, ImageInfo
 from pet.visualization.draw import draw_detections, save_picture
 

@@ -40,7 +40,17 @@ def test_the_table():
 def test_the_table_of_a_device():
     on_device = {"torchvision": OnDevice(31.0, None), "Pet": OnDevice(5.5, 0.876)}
     rows = make_rows(SECONDS, 1, ["torchvision"], {}, on_device)
-    report = Report("a", "step", 2, "torch 2", "x", [], rows, images=4, unlike=["3 is not 4"])
+    report = Report(
+        title="a",
+        unit="step",
+        rounds=2,
+        environment="torch 2",
+        command="x",
+        agreement=[],
+        rows=rows,
+        images=4,
+        unlike=["3 is not 4"],
+    )
     lines = list(format_report(report))
     assert "- NOT ALIKE: 3 is not 4" in lines
     assert lines[-4].split(" | ")[2:] == [
