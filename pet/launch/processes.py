@@ -22,7 +22,7 @@ _ADVICE = "start the processes with torchrun or python -m torch.distributed.laun
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 # The time that a child process has to exit after Ctrl-C.
-_SECONDS_TO_END = 10.0
+_SECONDS_TO_END = 30.0
 
 
 class ChildError(RuntimeError):
