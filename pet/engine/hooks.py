@@ -23,7 +23,8 @@ class TrainingRun:
     scheduler: LearningRateScheduler
     checkpointer: Checkpointer
     logger: TrainingLogger
-    outputs: dict[str, Any] = field(default_factory=dict)  # of the model, at the last step
+    # Of the model, at the last step; {} before the first.
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def iteration(self) -> int:
@@ -39,7 +40,7 @@ class Hook:
     ``TRAIN.HOOKS``; its state arrives before ``before_training``.
     """
 
-    #: Iterations between two calls of ``periodically``; 0 for none.
+    #: Iterations between two calls of ``periodically``; 0, the default, for none.
     period: int = 0
 
     def before_training(self, run: TrainingRun) -> None:
@@ -58,7 +59,10 @@ class Hook:
         """
 
     def after_training(self, run: TrainingRun) -> None:
-        """Called after the last step, or after the step in which Ctrl-C ended the run."""
+        """Called after the last step, or after the step in which Ctrl-C ended the run.
+
+        The checkpoint that Ctrl-C leaves, and its ``after_save``, come later.
+        """
 
 
 #: ``builder(cfg)`` -> ``Hook``.

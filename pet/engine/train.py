@@ -64,8 +64,11 @@ def train(
     checkpointer: Checkpointer,
     logger: TrainingLogger,
     options: TrainingOptions | None = None,
-) -> None:
-    """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on."""
+) -> TrainingRun:
+    """Train ``model`` on every batch of ``loader``, from ``scheduler.iteration`` on.
+
+    Returns the run, as its hook saw it.
+    """
     options = options or TrainingOptions()
     hook = options.hook
     run = TrainingRun(model, optimizer, scheduler, checkpointer, logger)
@@ -95,6 +98,7 @@ def train(
         logger.iter_toc()
         hook.periodically(run)
     hook.after_training(run)
+    return run
 
 
 def update(
@@ -162,7 +166,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         build_logger(config_name, start_iter, cfg) as logger,
         catching_interrupts(device) as interrupt,
     ):
-        train(
+        run = train(
             _parallel(model, device),
             interrupt.until(loader),
             optimizer,
@@ -180,7 +184,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
             if not checkpointer.is_due(scheduler.iteration):
                 logger.check_finite()
                 checkpointer.save(model, optimizer, scheduler)
-                hook.after_save(TrainingRun(model, optimizer, scheduler, checkpointer, logger))
+                hook.after_save(run)
             comm.synchronize()  # or a launcher would end the process that is still writing
     _conclude(interrupt, start_iter, scheduler.iteration, cfg)
 
@@ -231,7 +235,7 @@ def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNod
 
 
 def _check_start(cfg: CfgNode, resumes: bool) -> None:
-    """Find missing weights before data is read, and log if they are unused or random."""
+    """Find missing weights before data is read; log weights that are not read, or never trained."""
     if resumes and cfg.TRAIN.WEIGHTS:
         logging_rank(
             f"going on with the run in {cfg.CKPT}, so TRAIN.WEIGHTS is not read; for a new run "

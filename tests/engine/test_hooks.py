@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,28 @@ def test_when_hooks_are_called(folder, no_hooks):
         ("after_save", 4, True),
         ("after_training", 4, True),
     ]
+
+
+def test_the_checkpoint_that_an_interrupt_leaves_is_told_of(folder, no_hooks):
+    class Interrupting(Recorder):
+        period = 0
+
+        def __init__(self):
+            super().__init__()
+            self.calls = Calls()
+
+    class Calls(list):
+        def append(self, call):
+            super().append(call)
+            if call[:2] == ("after_step", 3):
+                signal.raise_signal(signal.SIGINT)
+
+    hook = Interrupting()
+    HOOKS.register("interrupting")(lambda cfg: hook)
+    with pytest.raises(KeyboardInterrupt, match="interrupted at iteration 3"):
+        run_training("tiny.yaml", tiny_cfg(folder, TRAIN__HOOKS=("interrupting",)))
+    assert hook.calls[-2:] == [("after_training", 3, True), ("after_save", 3, True)]
+    assert checkpoint(folder / "run" / "model_latest.pth")["iteration"] == 3
 
 
 def test_the_time_of_a_periodic_hook_is_in_no_logged_time(folder, no_hooks, monkeypatch):
