@@ -5,7 +5,7 @@ from yacs.config import CfgNode
 from pet.config.check_backbone import check_res5_head
 
 #: Registered name of a branch of Pet -> the key of ``MODEL`` that switches it on.
-_SWITCHES = {"mask": "MASK_ON", "keypoint": "KEYPOINT_ON"}
+BRANCH_SWITCHES = {"mask": "MASK_ON", "keypoint": "KEYPOINT_ON"}
 
 
 def check_heads(cfg: CfgNode) -> None:
@@ -30,10 +30,10 @@ def _check_branches(cfg: CfgNode) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"MODEL.ROI_BRANCHES names {name!r} twice; got {names}")
-        if name in _SWITCHES:
+        if name in BRANCH_SWITCHES:
             raise ValueError(
                 f"MODEL.ROI_BRANCHES is for branches beside Pet's own; for {name!r} give "
-                f"MODEL.{_SWITCHES[name]} True"
+                f"MODEL.{BRANCH_SWITCHES[name]} True"
             )
     for alone in ("RPN_ONLY", "RETINANET_ON"):
         if names and cfg.MODEL[alone]:

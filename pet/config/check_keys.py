@@ -4,15 +4,15 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from .keys import DATASET_KEYS, KEYS
+from .keys import DATASET_KEYS, KEYS, value_of
 from .section import Key
 
 
 def check_keys(cfg: CfgNode) -> None:
     """Raise ValueError, naming the key and its rule, for a value that the rule refuses."""
     for name, key in KEYS.items():
-        if not key.only_with or _get(cfg, key.only_with):
-            _check(name, key, _get(cfg, name))
+        if not key.only_with or value_of(cfg, key.only_with):
+            _check(name, key, value_of(cfg, name))
     for dataset, block in cfg.DATASETS.items():
         if not isinstance(block, CfgNode):
             raise ValueError(f"DATASETS.{dataset} must be a section with IMAGES and ANNOTATIONS")
@@ -23,10 +23,3 @@ def check_keys(cfg: CfgNode) -> None:
 def _check(name: str, key: Key, value: Any) -> None:
     if fault := key.fault(value):
         raise ValueError(f"{name} {fault}; got {value!r}")
-
-
-def _get(cfg: CfgNode, name: str) -> Any:
-    value = cfg
-    for part in name.split("."):
-        value = value[part]
-    return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -25,3 +26,11 @@ def default_cfg() -> CfgNode:
 KEYS: Mapping[str, Key] = MappingProxyType(dict(_all_keys().keys()))
 #: Name -> key, of a DATASETS block.
 DATASET_KEYS: Mapping[str, Key] = MappingProxyType(dict(DATASET_TEMPLATE.keys()))
+
+
+def value_of(cfg: CfgNode, name: str) -> Any:
+    """Return the value, or the section, of the full name ``name`` in ``cfg``."""
+    value = cfg
+    for part in name.split("."):
+        value = value[part]
+    return value

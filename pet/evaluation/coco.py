@@ -95,9 +95,9 @@ def evaluate_coco(
 def scored_classes(
     table: Annotations, class_names: Sequence[str], category_ids: Sequence[int]
 ) -> list[tuple[str, int]]:
-    """Return name and category id of each class that is scored: all but those that are no class.
+    """Return name and category id of each class to score; unused labels are left out.
 
-    Raises ValueError where ``table`` lacks a category.
+    Raises ValueError if ``table`` lacks the category of a class.
     """
     known = {category["id"] for category in table.categories}
     pairs = zip(class_names, category_ids, strict=True)

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 from torch import nn
 
 from pet.config import CfgNode
+from pet.config.keys import value_of
 from pet.modeling import registry
 from pet.modeling.contract import (
     CompilesDense,
@@ -52,7 +53,7 @@ def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) 
     if family is None:
         return
     for demand in _DEMANDS[purpose]:
-        if _get(cfg, demand.key) and not issubclass(family, demand.ability):
+        if value_of(cfg, demand.key) and not issubclass(family, demand.ability):
             raise ValueError(_describe(demand, family, cfg))
     kinds = result_kinds(cfg, family)
     for kind, key in _KEYS_OF_KINDS.items():
@@ -108,10 +109,3 @@ def _describe(demand: _Demand, family: type, cfg: CfgNode) -> str:
         f"{cfg.MODEL.TYPE} lacks: {family.__name__} has no {', '.join(lacking)}; give "
         f"{demand.key} {demand.remedy}, or a MODEL.TYPE that has it, such as {', '.join(able)}"
     )
-
-
-def _get(cfg: CfgNode, key: str) -> Any:
-    value: Any = cfg
-    for part in key.split("."):
-        value = value[part]
-    return value

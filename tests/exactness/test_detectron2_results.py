@@ -219,7 +219,7 @@ def detect_masks(logits: Tensor, box: list[float], size: tuple[int, int]) -> Det
     branch.pooler, branch.head = Fixed(None), Fixed(None)
     branch.predictor = FixedMasks(logits)
     found = Detections(torch.tensor([box]), torch.ones(1), torch.tensor([2]), size)
-    return branch.add_masks([], [found])[0]
+    return branch.add([], [found])[0]
 
 
 def test_a_mask_is_the_sigmoid_of_its_class():

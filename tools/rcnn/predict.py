@@ -1,4 +1,4 @@
-"""The tool ``tools/predict.py``, by the path that it had at first."""
+"""The tool ``tools/predict.py``, by the path of the tutorial."""
 
 import runpy
 from pathlib import Path

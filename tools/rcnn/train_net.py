@@ -1,4 +1,4 @@
-"""The tool ``tools/train_net.py``, by the path that it had at first."""
+"""The tool ``tools/train_net.py``, by the path of the tutorial."""
 
 import runpy
 from pathlib import Path

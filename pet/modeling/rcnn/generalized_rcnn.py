@@ -20,7 +20,7 @@ from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN
 from pet.modeling.rcnn.mask_rcnn import MaskRCNN
 from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
 from pet.modeling.rcnn.roi_branch import RoIBranch, RoISource
-from pet.modeling.rcnn.roi_branches import SWITCHES, build_roi_branches
+from pet.modeling.rcnn.roi_branches import OWN_ATTRIBUTES, build_roi_branches
 from pet.modeling.rcnn.roi_losses import roi_losses
 from pet.modeling.rcnn.roi_sampling import sample_rois
 from pet.modeling.rcnn.rpn import RPN, build_rpn
@@ -89,8 +89,8 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
             self.Cascade_RCNN = build_cascade_rcnn(dim_in, roi_scale, num_classes, cfg)
         elif not (cfg.MODEL.RPN_ONLY or cfg.MODEL.RETINANET_ON):
             self.Fast_RCNN = build_fast_rcnn(dim_in, roi_scale, num_classes, cfg)
-        for switch in SWITCHES:  # Mask_RCNN and Keypoint_RCNN are None where they are off
-            setattr(self, switch.attribute, None)
+        for attribute in OWN_ATTRIBUTES:  # Mask_RCNN and Keypoint_RCNN are None if they are off
+            setattr(self, attribute, None)
         self._branches: list[str] = []
         if self.box_branch is not None:
             source = RoISource(dim_in, tuple(roi_scale), num_classes, self.box_branch)

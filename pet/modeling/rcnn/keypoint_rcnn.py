@@ -43,7 +43,7 @@ class KeypointPredictor(nn.Module):
 
 
 class KeypointRCNN(nn.Module):
-    """Pools RoIs and predicts heatmaps; its two ends are ``losses`` and ``add_keypoints``."""
+    """Pools RoIs and predicts heatmaps; its two ends are ``losses`` and ``add``."""
 
     attribute = "Keypoint_RCNN"
     views_key = "KPS_AUG"
@@ -101,9 +101,7 @@ class KeypointRCNN(nn.Module):
             return {"loss_keypoint": loss / (self.points_per_image * len(rois))}
         return {"loss_keypoint": loss / (wanted != NO_BIN).sum().clamp(min=1)}
 
-    def add_keypoints(
-        self, features: Sequence[Tensor], detections: Sequence[Detections]
-    ) -> list[Detections]:
+    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
         """Return the detections with their ``keypoints``."""
         boxes = [per_image.boxes for per_image in detections]
         logits = self(features, boxes).split([len(per_image) for per_image in boxes])
@@ -111,10 +109,6 @@ class KeypointRCNN(nn.Module):
             replace(per_image, keypoints=self.decode(maps, per_image.boxes))
             for per_image, maps in zip(detections, logits, strict=True)
         ]
-
-    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
-        """Call ``add_keypoints``; every branch has this method."""
-        return self.add_keypoints(features, detections)
 
     def add_in_views(
         self,

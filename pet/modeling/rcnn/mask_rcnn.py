@@ -57,7 +57,7 @@ class MaskPredictor(nn.Module):
 
 
 class MaskRCNN(nn.Module):
-    """Pools RoIs and predicts a mask in each; its two ends are ``losses`` and ``add_masks``."""
+    """Pools RoIs and predicts a mask in each; its two ends are ``losses`` and ``add``."""
 
     attribute = "Mask_RCNN"
     views_key = "MASK_AUG"
@@ -125,9 +125,7 @@ class MaskRCNN(nn.Module):
         logits = self.predict(foreground, [per_image.foreground_labels for per_image in rois])
         return self.losses_of(logits, rois, targets)
 
-    def add_masks(
-        self, features: Sequence[Tensor], detections: Sequence[Detections]
-    ) -> list[Detections]:
+    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
         """Return the detections with their ``mask_probs``."""
         boxes = [per_image.boxes for per_image in detections]
         logits = self(features, boxes, [per_image.labels for per_image in detections])
@@ -136,10 +134,6 @@ class MaskRCNN(nn.Module):
             replace(per_image, mask_probs=prob, mask_paste=self.paste_method)
             for per_image, prob in zip(detections, probs, strict=True)
         ]
-
-    def add(self, features: Sequence[Tensor], detections: Sequence[Detections]) -> list[Detections]:
-        """Call ``add_masks``; every branch has this method."""
-        return self.add_masks(features, detections)
 
     def add_in_views(
         self,
@@ -150,7 +144,7 @@ class MaskRCNN(nn.Module):
         """Return ``detections`` with the mean of their masks over ``views`` (as in Detectron)."""
         masks = []
         for view in views:
-            [seen] = self.add_masks(view.features, [view.detections])
+            [seen] = self.add(view.features, [view.detections])
             assert seen.mask_probs is not None
             masks.append(seen.mask_probs.flip(-1) if view.flipped else seen.mask_probs)
         mean = torch.stack(masks).mean(dim=0)

@@ -1,30 +1,20 @@
 """The branches on RoIs that a config asks for: Pet's by switches, others by name."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from torch import nn
 
 from pet.config import CfgNode, cfg
+from pet.config.check_heads import BRANCH_SWITCHES
 from pet.modeling import registry
 from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN
 from pet.modeling.rcnn.mask_rcnn import MaskRCNN
 from pet.modeling.rcnn.roi_branch import RoIBranch, RoISource
 
-
-@dataclass(frozen=True)
-class _Switch:
-    """A branch of Pet that a key of ``MODEL`` switches on."""
-
-    key: str  # the key of MODEL that switches it on
-    name: str  # its name in the registry
-    attribute: str  # of the model, None if it is off
-
-
-SWITCHES = (
-    _Switch("MASK_ON", "mask", MaskRCNN.attribute),
-    _Switch("KEYPOINT_ON", "keypoint", KeypointRCNN.attribute),
-)
+#: Attributes of the model for Pet's own branches; they are None if the branch is off.
+OWN_ATTRIBUTES = (MaskRCNN.attribute, KeypointRCNN.attribute)
+#: What a branch must have.
+_PARTS = ("attribute", "losses", "add")
 
 
 def build_roi_branches(source: RoISource, cfg: CfgNode = cfg) -> Iterator[tuple[str, nn.Module]]:
@@ -32,7 +22,7 @@ def build_roi_branches(source: RoISource, cfg: CfgNode = cfg) -> Iterator[tuple[
 
     Raises KeyError for an unknown name, and TypeError if the builder returns no branch.
     """
-    own = [switch.name for switch in SWITCHES if cfg.MODEL[switch.key]]
+    own = [name for name, key in BRANCH_SWITCHES.items() if cfg.MODEL[key]]
     for name in (*own, *cfg.MODEL.ROI_BRANCHES):
         branch = registry.ROI_BRANCHES[name](source, cfg)
         if not isinstance(branch, nn.Module) or not isinstance(branch, RoIBranch):
@@ -43,6 +33,3 @@ def build_roi_branches(source: RoISource, cfg: CfgNode = cfg) -> Iterator[tuple[
                 f"{', '.join(lacking) or 'being one'}"
             )
         yield branch.attribute, branch
-
-
-_PARTS = ("attribute", "losses", "add")

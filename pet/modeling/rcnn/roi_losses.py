@@ -4,6 +4,7 @@ N images, R RoIs over all images, F foreground among them.
 """
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from torch import Tensor
 
@@ -35,7 +36,7 @@ def roi_losses(
     else:
         losses, metrics = box_branch.losses(features, rois, targets)
     for branch in branches:
-        if isinstance(branch, MayShareRes5) and branch.shares_res5:
+        if _shares_res5(branch):
             assert foreground is not None
             found = branch.losses_on_res5(foreground, rois, targets)
         else:
@@ -49,5 +50,5 @@ def roi_losses(
     return losses, metrics
 
 
-def _shares_res5(branch: RoIBranch) -> bool:
+def _shares_res5(branch: RoIBranch) -> TypeGuard[MayShareRes5]:
     return isinstance(branch, MayShareRes5) and branch.shares_res5

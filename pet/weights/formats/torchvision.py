@@ -1,6 +1,7 @@
 """Models of torchvision, and the URLs of their files.
 
-ImageNet ResNets and ResNeXts become the trunk. The detectors are keypointrcnn_resnet50_fpn, and
+ImageNet ResNets and ResNeXts become the trunk. The detectors here (those of RetinaNet are in
+``torchvision_retinanet.py``) are keypointrcnn_resnet50_fpn, and
 fasterrcnn_resnet50_fpn and maskrcnn_resnet50_fpn in versions V1 and V2 (with norms in the pyramid
 and the heads), with today's keys or the older ones that torchvision still reads.
 """

@@ -151,11 +151,11 @@ def detections(boxes: Tensor) -> Detections:
 def test_each_detection_gets_its_points():
     branch = branch_of(Learned(HEATMAPS), score_method="one")
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [10.0, 20.0, 12.0, 22.0]])
-    first, second = branch.add_keypoints(features(2), [detections(boxes), detections(boxes[:0])])
+    first, second = branch.add(features(2), [detections(boxes), detections(boxes[:0])])
     assert first.keypoints[:, 1].tolist() == [[0.5, 0.5, 1], [10.5, 20.5, 1]]
     assert first.keypoints[:, 2].tolist() == [[1.5, 1.5, 1], [11.5, 21.5, 1]]
     assert second.keypoints.shape == (0, POINTS, 3)
-    sure = branch_of(Learned(HEATMAPS)).add_keypoints(features(), [detections(boxes)])[0]
+    sure = branch_of(Learned(HEATMAPS)).add(features(), [detections(boxes)])[0]
     e2 = math.exp(2)
     assert sure.keypoints[0, 2, 2].item() == pytest.approx(e2 / (e2 + 3))
 

@@ -113,9 +113,7 @@ def test_each_roi_gets_the_mask_of_its_class():
     assert logits.shape == (4, 28, 28)
     assert logits.mean((1, 2)).tolist() == [3, 1, 2, 1]
 
-    found = branch.add_masks(
-        features(), [detections(boxes[0], [3, 1, 2]), detections(boxes[1], [1])]
-    )
+    found = branch.add(features(), [detections(boxes[0], [3, 1, 2]), detections(boxes[1], [1])])
     probs = [1 / (1 + math.exp(-label)) for label in (3, 1, 2)]
     assert found[0].mask_probs.mean((1, 2)).tolist() == pytest.approx(probs)
     assert found[1].mask_probs.shape == (1, 28, 28)
@@ -150,9 +148,9 @@ def test_the_loss_is_the_mean_over_the_foregrounds_own_class():
 def test_nothing_detected_has_no_masks_of_the_right_shape(fresh_cfg):
     branch = build_mask_rcnn(8, (1 / 4,), NUM_CLASSES, fresh_cfg)
     none = detections(torch.zeros(0, 4), [])
-    first, second = branch.add_masks(features(), [none, none])
+    first, second = branch.add(features(), [none, none])
     assert first.mask_probs.shape == second.mask_probs.shape == (0, 28, 28)
-    mixed = branch.add_masks(features(), [none, detections(random_boxes(2, SIZE), [1, 2])])
+    mixed = branch.add(features(), [none, detections(random_boxes(2, SIZE), [1, 2])])
     assert [len(d.mask_probs) for d in mixed] == [0, 2]
 
 
@@ -217,5 +215,5 @@ def test_targets_may_be_averages_over_the_cell():
 def test_masks_say_how_they_are_pasted(fresh_cfg):
     fresh_cfg.MRCNN.PASTE_METHOD = "integer_box"
     branch = build_mask_rcnn(8, (1 / 4,), NUM_CLASSES, fresh_cfg)
-    [found] = branch.add_masks(features(1), [detections(random_boxes(2, SIZE), [1, 2])])
+    [found] = branch.add(features(1), [detections(random_boxes(2, SIZE), [1, 2])])
     assert found.mask_paste == "integer_box"
