@@ -90,7 +90,7 @@ def _corners(table: Annotations, chosen: np.ndarray) -> str:
 
 
 def describe_otherwise(table: Annotations) -> list[str]:
-    """Return a line that counts the values read although not in COCO's form; [] for none."""
+    """Return one line that counts the values accepted in a form other than COCO's; [] for none."""
     parts = [f"{count} {what}" for what, count in table.read_otherwise.items()]
     return [f"read in {table.file} all the same: {', '.join(parts)}"] if parts else []
 

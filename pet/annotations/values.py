@@ -119,6 +119,6 @@ def numbers(values: Sequence[Any], otherwise: Otherwise) -> np.ndarray:
 def rows_of_numbers(
     rows: Sequence[Sequence[Any]], otherwise: Otherwise
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the concatenated ``numbers`` of ``rows``, and the length of each row."""
+    """Return the values of all ``rows`` in one array, by ``numbers``, and each row's length."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return numbers(list(chain.from_iterable(rows)), otherwise), lengths

@@ -39,7 +39,11 @@ class CheckpointParts:
         self._parts: dict[str, Stateful] = {}
 
     def add(self, name: str, part: Stateful) -> None:
-        """Add ``part``; raises ValueError if ``name`` is empty, reserved or taken."""
+        """Add ``part``.
+
+        Raises ValueError if ``name`` is empty, reserved or taken, and TypeError if ``part`` has no
+        state dict.
+        """
         if not name or name in self._reserved or name in self._parts:
             taken = ", ".join(sorted(self._reserved | self._parts.keys()))
             raise ValueError(

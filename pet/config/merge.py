@@ -77,7 +77,7 @@ def _require_file(path: Path, above: tuple[Path, ...]) -> None:
 def merge_from_list(node: CfgNode, opts: Sequence[Any]) -> None:
     """Merge ``[KEY, value, "KEY=VALUE", ...]`` into ``node``; values may be strings, as typed.
 
-    The first ``=`` ends the key; the value after a KEY may have more. A ``~`` at the start of a
+    The first ``=`` ends the key; a value may itself contain ``=``. A ``~`` at the start of a
     path is the home folder. Raises KeyError (unknown key), TypeError (wrong type) or ValueError (a
     key without a value, no such home folder, or ``node`` is frozen). ``node`` is unchanged after an
     error.

@@ -236,7 +236,7 @@ def make_test_batch(
 ) -> ImageList:
     """Return ``images``, each (height, width, 3) uint8 BGR, resized as by the test loader.
 
-    ``size`` is the length of the shorter side and the longest side; by default those of ``TEST``.
+    ``size`` is (length of the shorter side, limit of the longer side), by default as in ``TEST``.
     """
     rng = np.random.default_rng(0)
     transforms = _test_transforms(cfg)

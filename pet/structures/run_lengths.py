@@ -80,7 +80,10 @@ def without_empty(lengths: np.ndarray) -> np.ndarray:
 
 
 def _values(codes: np.ndarray, firsts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the signed values (V,) that begin at ``firsts``, and their numbers of characters."""
+    """Decode the numbers that start at ``codes[firsts]``.
+
+    Returns their signed values (V,), and how many characters each takes.
+    """
     characters = np.diff(np.append(firsts, len(codes)))
     if not len(firsts):
         return np.zeros(0, np.int64), characters

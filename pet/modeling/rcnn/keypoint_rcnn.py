@@ -27,7 +27,7 @@ _ENLARGEMENT = 4
 
 
 class KeypointPredictor(nn.Module):
-    """A heatmap for each point: a deconvolution, and an interpolation that doubles it again."""
+    """A heatmap per point: a deconvolution and an interpolation, each of which doubles its size."""
 
     def __init__(self, dim_in: int, num_keypoints: int) -> None:
         super().__init__()
