@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -95,6 +97,30 @@ def test_an_error_keeps_its_type_and_ends_the_others(tmp_path, capfd):
 def test_a_process_that_dies_is_reported():
     with pytest.raises(ChildError, match="process 0 ended with status 3"):
         spawn(_die, 1)
+
+
+#: What a child imports must not meet Ctrl-C: Python would print a traceback.
+SAYS_WHETHER_IMPORTS_ARE_SAFE = """
+import signal
+from pet.launch.processes import spawn
+blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+def say(rank, world_size):
+    print(f"{rank}: {blocked}", flush=True)
+if __name__ == "__main__":
+    print("parent:", blocked, flush=True)
+    spawn(say, 2)
+    print("parent:", signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_no_child_meets_an_interrupt_while_it_imports(tmp_path):
+    (tmp_path / "says.py").write_text(SAYS_WHETHER_IMPORTS_ARE_SAFE)
+    done = subprocess.run(
+        [sys.executable, "says.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    first, *children, last = done.stdout.splitlines()
+    assert first == last == "parent: False"
+    assert sorted(children) == ["0: True", "1: True"]
 
 
 def test_an_error_that_cannot_travel_becomes_its_text():
