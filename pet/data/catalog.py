@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
 from pet.data.datasets import draw_shapes
+from pet.data.formats import FORMATS  # noqa: F401  registers the types
 from pet.data.registry import DATASET_TYPES
 
 #: Name -> folder of the images and annotation file, under the folder of COCO.
