@@ -13,6 +13,7 @@ from pet.data.formats.format import Format, Records
 from pet.data.formats.index_png import IndexMask, masks_of, read_indices
 from pet.data.formats.instance_pairs import Pairs, find_instance_pngs, pair
 from pet.data.formats.notes import Notes
+from pet.data.formats.progress import show_reading
 from pet.data.image_file import ImageReader, shown_path
 
 #: The classes of Cityscapes that have instances.
@@ -55,7 +56,8 @@ def read_instance_pngs(
     """Return the records of a part, as ``ReadRecords``."""
     notes = Notes()
     pairs = pair(images, annotations, notes)
-    pictures = [_read(name, png, reader) for name, png in pairs.pictures]
+    files = show_reading(pairs.pictures, annotations)
+    pictures = [_read(name, png, reader) for name, png in files]
     meaning = _meaning(pairs, pictures, classes)
     return Records(
         [

@@ -14,6 +14,7 @@ from pet.data.formats.format import Format, Records
 from pet.data.formats.notes import Notes
 from pet.data.formats.picture_names import PictureNames
 from pet.data.formats.pictures import picture_size
+from pet.data.formats.progress import show_reading
 from pet.data.formats.voc_folder import find_voc
 from pet.data.formats.voc_layout import VocLayout, lay_out
 from pet.data.formats.voc_masks import VOC_CLASSES, VocMask, class_name, match_masks, read_masks
@@ -43,7 +44,8 @@ def read_voc(
     # The class of each index of SegmentationClass, from 1.
     of_index = VOC_CLASSES if {*VOC_CLASSES}.issuperset({*found, *classes}) else tuple(classes)
     pictures = [
-        _picture(layout, name, file, of_index, reader, notes) for name, file in files.items()
+        _picture(layout, name, file, of_index, reader, notes)
+        for name, file in show_reading(files.items(), annotations)
     ]
     order = _class_order(
         classes, {each.name for picture in pictures for each in picture.file.objects}

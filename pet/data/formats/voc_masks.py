@@ -50,15 +50,12 @@ def read_masks(
             f"{shown_path(classes)} has {kinds.shape[1]} x {kinds.shape[0]} pixels, and "
             f"{shown_path(objects)} has {size[1]} x {size[0]}"
         )
-    # The number of pixels of each pair of an object and a class.
-    pairs, counts = np.unique(indices.astype(np.int64) << 16 | kinds, return_counts=True)
-    counts[np.isin(pairs & 0xFFFF, (_BACKGROUND, _BORDER))] = 0
-    found = []
-    for mask in masks:
-        own = np.flatnonzero(pairs >> 16 == mask.value)
-        best = own[counts[own].argmax()]
-        found.append(VocMask(mask, int(pairs[best] & 0xFFFF) if counts[best] else 0))
-    return size, found
+    # The pixels of each object and each class, (objects, 256).
+    pairs = indices.astype(np.int64) << 8 | np.minimum(kinds, _BORDER)
+    counts = np.bincount(pairs.ravel(), minlength=(int(indices.max()) + 1) << 8).reshape(-1, 256)
+    counts[:, (_BACKGROUND, _BORDER)] = 0
+    # Without any pixel in a class, argmax is that of the background.
+    return size, [VocMask(mask, int(counts[mask.value].argmax())) for mask in masks]
 
 
 def match_masks(
