@@ -1,12 +1,13 @@
 """Formats of data sets beside COCO's, one file each, read as they lie on disk."""
 
 from pet.data.formats.format import Format, Part, ReadRecords, Records
+from pet.data.formats.labelme import LABELME
 from pet.data.formats.yolo import YOLO
 from pet.data.registry import DATASET_TYPES
 
 __all__ = ["FORMATS", "Format", "Part", "ReadRecords", "Records"]
 
-_ALL: tuple[Format, ...] = (YOLO,)
+_ALL: tuple[Format, ...] = (YOLO, LABELME)
 #: Name -> format; each is a type of data sets.
 FORMATS = {each.name: each for each in _ALL}
 
