@@ -11,6 +11,7 @@ import pycocotools.mask as coco_mask
 from PIL import Image
 
 from pet.data.image_file import ImageReader, read_header, shown_path
+from pet.utils.opencv import cv2
 
 # Pillow's modes of one value per pixel: two colours, grey, a palette, and grey of 16 bits.
 _MODES = ("1", "L", "P", "I;16", "I;16B", "I")
@@ -71,9 +72,10 @@ def masks_of(indices: np.ndarray, *, without: tuple[int, ...] = (0,)) -> list[In
     All masks are found in one pass over the pixels, so that many objects cost no more than few.
     """
     height, width = indices.shape
-    flat = indices.T.ravel()  # column by column, as RLE counts
-    if not flat.size:
+    if not indices.size:
         return []
+    # Column by column, as RLE counts. NumPy takes seven times as long to transpose.
+    flat = cv2.transpose(indices).ravel()
     starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     ends = np.append(starts[1:], flat.size)
     order = np.argsort(flat[starts], kind="stable")

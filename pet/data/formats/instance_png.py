@@ -5,6 +5,7 @@ numbers: the cityscapesScripts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ CITYSCAPES_CLASSES = {
 }
 #: A value from here on is the number of a class times this, plus that of an instance.
 _PER_CLASS = 1000
+_THREADS = 8
 _ONLY_CLASS = "object"
 
 
@@ -56,8 +58,9 @@ def read_instance_pngs(
     """Return the records of a part, as ``ReadRecords``."""
     notes = Notes()
     pairs = pair(images, annotations, notes)
-    files = show_reading(pairs.pictures, annotations)
-    pictures = [_read(name, png, reader) for name, png in files]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda each: _read(each[0], each[1], reader), pairs.pictures)
+        pictures = list(show_reading(found, len(pairs.pictures), annotations))
     meaning = _meaning(pairs, pictures, classes)
     return Records(
         [

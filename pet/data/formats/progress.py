@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,10 +17,9 @@ _MANY = 1000  # files, which take seconds
 Item = TypeVar("Item")
 
 
-def show_reading(items: Collection[Item], source: Path) -> Iterator[Item]:
-    """Yield ``items``, the files of ``source``, with a bar on a terminal if there are many."""
-    many = len(items) >= _MANY
-    if many:
-        _logger.info("reading %s: %d pictures", shown_path(source), len(items))
-    hidden = not many or not sys.stderr.isatty()
-    yield from tqdm(items, f"reading {source.name}", unit=" pictures", disable=hidden)
+def show_reading(items: Iterable[Item], count: int, source: Path) -> Iterator[Item]:
+    """Yield ``items``, ``count`` pictures of ``source``, with a bar on a terminal if many."""
+    if count >= _MANY:
+        _logger.info("reading %s: %d pictures", shown_path(source), count)
+    hidden = count < _MANY or not sys.stderr.isatty()
+    yield from tqdm(items, f"reading {source.name}", count, unit=" pictures", disable=hidden)

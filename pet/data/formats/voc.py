@@ -45,7 +45,7 @@ def read_voc(
     of_index = VOC_CLASSES if {*VOC_CLASSES}.issuperset({*found, *classes}) else tuple(classes)
     pictures = [
         _picture(layout, name, file, of_index, reader, notes)
-        for name, file in show_reading(files.items(), annotations)
+        for name, file in show_reading(files.items(), len(files), annotations)
     ]
     order = _class_order(
         classes, {each.name for picture in pictures for each in picture.file.objects}
