@@ -347,17 +347,3 @@ def test_any_file_is_an_error_that_names_it_or_read(tmp_path, shapes, more):
     for each in records.objects:
         assert len(each["bbox"]) == 4 and all(map(math.isfinite, each["bbox"]))
         assert 1 <= each["category_id"] <= len(records.categories)
-
-
-def test_supervision_reads_the_same(tmp_path):
-    supervision = pytest.importorskip("supervision", minversion="0.31")
-    draw_labelme(tmp_path, 5, (97, 131), seed=3)
-    theirs = supervision.DetectionDataset.from_labelme(str(tmp_path), str(tmp_path))
-    records = read(tmp_path)
-    assert theirs.classes == [each["name"] for each in records.categories]
-    for image in records.images[:-1]:  # the last has no JSON file
-        found = theirs.annotations[str(tmp_path / image["file_name"])]
-        mine = [each for each in records.objects if each["image_id"] == image["id"]]
-        boxes = [np.add(each["bbox"], [0, 0, *each["bbox"][:2]]) for each in mine]
-        np.testing.assert_allclose(np.reshape(boxes, (-1, 4)), found.xyxy)
-        assert [each["category_id"] - 1 for each in mine] == found.class_id.tolist()

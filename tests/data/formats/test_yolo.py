@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pet.annotations import annotations_from_records
 from pet.data.formats import Part
 from pet.data.formats.yolo import YOLO
 from pet.data.formats.yolo_labels import CLIPPED, TWICE, read_labels
@@ -424,33 +421,3 @@ def test_splits_that_are_not_there(tmp_path):
     (tmp_path / "data.yaml").rename(tmp_path / "a.yaml")
     with pytest.raises(ValueError, match=r"several YAML files .* a\.yaml, b\.yaml"):
         YOLO.find(tmp_path)
-
-
-# Another reader ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("part", ["train", "val"])
-def test_supervision_reads_the_same(tmp_path, part):
-    supervision = pytest.importorskip("supervision")
-    draw_yolo(tmp_path, 6, (97, 131), seed=5)
-    images = tmp_path / "images" / part
-    theirs = supervision.DetectionDataset.from_yolo(
-        str(images), str(tmp_path / "labels" / part), str(tmp_path / "data.yaml"), force_masks=True
-    )
-    records = read(images, tmp_path / "data.yaml")
-    ours = annotations_from_records("x", records.images, records.categories, records.objects)
-    assert theirs.classes == [each["name"] for each in ours.categories]
-    for place, name in enumerate(ours.file_names(range(6))):
-        found = theirs.annotations[str(images / name)]
-        numbers = range(ours.first[place], ours.first[place + 1])
-        assert len(found) == len(numbers)
-        for number, box, mask, label in zip(
-            numbers, found.xyxy, found.mask if len(found) else (), found.class_id, strict=True
-        ):
-            x, y, width, height = ours.boxes[number]
-            np.testing.assert_allclose(box, [x, y, x + width, y + height], atol=1e-3)
-            assert ours.category_ids[number] - 1 == label
-            for polygon in ours.polygons(number):
-                canvas = np.zeros(mask.shape, np.uint8)
-                cv2.fillPoly(canvas, [polygon.round().astype(np.int32)], 1)
-                assert (canvas.astype(bool) == mask).all()
