@@ -3,7 +3,7 @@
 import difflib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
@@ -25,6 +25,9 @@ _SHAPES = {
     "shapes_train": ("train", "annotations/instances_train.json"),
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
+
+#: Name -> annotation file of LVIS; its pictures are those of COCO.
+_LVIS = {"lvis_v1_train": "lvis_v1_train.json", "lvis_v1_val": "lvis_v1_val.json"}
 
 #: Field of a block -> the word for its files in messages.
 _CALLED = {"IMAGES": "image", "ANNOTATIONS": "annotation"}
@@ -48,7 +51,7 @@ class DatasetFiles:
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
     """Return every name that ``TRAIN.DATASETS`` and ``TEST.DATASETS`` may hold."""
-    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_SHAPES)))
+    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_LVIS, *_SHAPES)))
 
 
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
@@ -61,8 +64,10 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
         return _find_block(name, cfg.DATASETS[name], data_dir)
-    if name in _COCO or name in _SHAPES:
+    if name in _COCO or name in _SHAPES or name in _LVIS:
         _check_data_dir(data_dir)
+    if name in _LVIS:
+        return _find_lvis(name, data_dir)
     if name in _COCO:
         roots = [data_dir / folder for folder in _COCO_FOLDERS]
         remedy = (
@@ -82,6 +87,24 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
         f"no data set named {name!r}; {hint}there are {', '.join(dataset_names(cfg))}; add your "
         f"own with DATASETS.{name}.IMAGES FOLDER DATASETS.{name}.ANNOTATIONS FILE"
     )
+
+
+def _find_lvis(name: str, data_dir: Path) -> DatasetFiles:
+    """Return the files of a part of LVIS; the pictures are in the train2017 and val2017 of COCO."""
+    roots = [data_dir / folder for folder in _COCO_FOLDERS]
+    pairs: list[tuple[Path, ...]] = [
+        (root / "train2017", folder / _LVIS[name])
+        for root in roots
+        for folder in (data_dir / "lvis", root / "annotations")
+    ]
+    remedy = (
+        "download the annotations from https://www.lvisdataset.org/dataset and the images of COCO "
+        "2017, train and val, from https://cocodataset.org/#download, and set DATA_DIR to their "
+        f"folder, or give DATASETS.{name}.TYPE lvis, DATASETS.{name}.IMAGES, the folder that holds "
+        f"train2017 and val2017, and DATASETS.{name}.ANNOTATIONS"
+    )
+    found = _first_present(name, pairs, remedy)
+    return replace(found, type="lvis", images=found.images.parent)
 
 
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
@@ -136,6 +159,7 @@ def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> Dat
         if not any(lacks.values()):
             return DatasetFiles(name, "coco", images, annotations)
         tried += [f"{path.absolute()} ({lack or 'found'})" for path, lack in lacks.items()]
+    tried = list(dict.fromkeys(tried))
     raise FileNotFoundError(
         f"data set {name!r}: its image folder and annotation file do not lie side by side in any "
         f"of the places tried: {', '.join(tried)}; {remedy}"
