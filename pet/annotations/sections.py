@@ -27,7 +27,8 @@ def image_columns(
             raise ValueError(f"{file}: images, id {number}: 'file_name' is {short(name)}, not text")
         if math.prod((int(height), int(width))) > MOST_PIXELS:
             raise ValueError(
-                f"{file}: images, id {number}: {width} x {height} pixels cannot be meant"
+                f"{file}: images, id {number}: {width} x {height} pixels, more than an image "
+                f"may have ({MOST_PIXELS}); correct the width and height"
             )
     by_url = [
         name_by_url(entry) if name is None else None
