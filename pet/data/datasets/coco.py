@@ -257,11 +257,12 @@ class CocoDataset:
     def _check_images(self) -> None:
         """Raise ValueError if an image has no name or no size."""
         table = self.annotations
-        nameless = np.flatnonzero(table.columns["name"][:, 1] < 0)
+        nameless = table.nameless()
         if len(nameless):
+            is_lvis = table.has_lists[nameless[0]].all()
             raise ValueError(
                 f"{table.file}: images, id {table.image_ids[nameless[0]]}: 'file_name' is None, "
-                "not text"
+                f"not text{f'; give DATASETS.{self.name}.TYPE lvis' if is_lvis else ''}"
             )
         empty = table.image_ids[(table.sizes < 1).any(axis=1)].tolist()
         if empty:
