@@ -48,8 +48,8 @@ def test_the_kinds_of_anchors_by_another_computation(matched):
     assert foreground.sum() == (matched.kinds == rpn.FOREGROUND).sum() == 9
     assert (best >= 0.7).sum() == matched.above.sum() == 4
     background = (best < 0.3) & ~foreground
-    assert background.sum() == (matched.kinds == rpn.BACKGROUND).sum()
-    assert len(anchors) == len(matched.kinds)
+    assert background.sum() == (matched.kinds == rpn.BACKGROUND).sum() == 184_808
+    assert len(anchors) == len(matched.kinds) == 9 + 643 + 184_808  # the numbers of the tutorials
 
 
 def test_the_anchors_of_one_position(matched):

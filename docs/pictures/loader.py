@@ -12,7 +12,8 @@ from pet.data.datasets.shapes_art import CLASS_NAMES
 from pet.data.sample import Sample, make_targets
 from pet.data.transforms import RandomHorizontalFlip, Resize
 from pet.structures import ImageList, Targets
-from pet.visualization.draw import draw_targets
+from pet.visualization.captions import Color
+from pet.visualization.draw import PALETTE, draw_targets
 
 _IMAGE_IDS = (12, 8)
 _FLIP_PROBS = (0.0, 1.0)  # so that one of the two is mirrored
@@ -58,6 +59,21 @@ def _show(axes: Axes, image: np.ndarray, targets: Targets, size: tuple[int, int]
     axes.set_xlim(0, size[1])
     axes.set_ylim(size[0], 0)
     axes.tick_params(labelsize=9, colors=QUIET)
+    for index, box in enumerate(targets.boxes.tolist()):
+        _write_name(axes, CLASS_NAMES[targets.labels[index] - 1], box[:2], PALETTE[index])
+
+
+def _write_name(axes: Axes, name: str, corner: list[float], color: Color) -> None:
+    """Write ``name`` at the corner of a box, larger than ``draw_targets`` does."""
+    ground = tuple(channel / 255 for channel in reversed(color))
+    at_top = corner[1] < axes.get_ylim()[0] / 12
+    axes.text(
+        *corner,
+        name,
+        fontsize=8,
+        va="top" if at_top else "bottom",
+        bbox={"facecolor": ground, "edgecolor": "none", "pad": 1},
+    )
 
 
 def _show_padded(axes: Axes, images: ImageList, index: int, targets: Targets) -> None:
