@@ -23,7 +23,7 @@ from pet.annotations.values import SHOWN, Otherwise, short, shorten
 _logger = logging.getLogger(__name__)
 
 #: Increase it when the cached columns or the rules of their check change.
-VERSION = 2
+VERSION = 3
 #: Size in bytes from which a file is read in pieces and cached.
 LARGE = 16 << 20
 _ENTRIES = 20_000  # annotations checked at a time
@@ -123,8 +123,9 @@ class _Conversion:
             if not isinstance(sections.get(section), list):
                 raise ValueError(self._no_list(section, sections))
         images = image_columns(self._file, sections.pop("images"), self._writer, self._otherwise)
-        categories = read_categories(self._file, sections["categories"], self._otherwise)
         found = self._builder.joined()
+        used = set(np.unique(found["category_id"]).tolist())
+        categories = read_categories(self._file, sections["categories"], self._otherwise, used)
         self._number(found["id"])
         self._check_ids(images["image_id"], categories, found)
         order = np.argsort(images["image_id"], kind="stable")

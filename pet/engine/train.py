@@ -259,6 +259,9 @@ def join_processes(device_name: str) -> torch.device:
     device = resolve_device(device_name)
     if setup_distributed(device.type) and device.type == "cuda":
         return torch.device("cuda", get_local_rank())
+    if device.type == "cuda" and device.index is not None:
+        # Otherwise the loader, which pins memory, would also use memory of the first GPU.
+        torch.cuda.set_device(device)
     return device
 
 
