@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pet.engine.data_check.summary import Summary
 
 _SIZE = (11.5, 3.0)  # inches
+_MARGINS = {"left": 0.04, "right": 0.99, "bottom": 0.1, "top": 0.9, "wspace": 0.14}
 _DPI = 90
 _BARS = 40
 _BLUE, _ORANGE, _GREY = "#3b6ea8", "#d9822b", "#777777"
@@ -22,14 +23,16 @@ def draw_charts(summary: Summary, anchor_sides: tuple[float, ...] = ()) -> bytes
 
     ``anchor_sides``: square roots of the areas of the anchors, which are marked.
     """
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=_SIZE)
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(**_MARGINS)
     sizes, aspects, counts = figure.subplots(1, 3)
     _draw_sizes(sizes, summary, anchor_sides)
     _draw_aspects(aspects, summary)
     _draw_counts(counts, summary)
     for axes in (sizes, aspects, counts):
         axes.tick_params(labelsize=8)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

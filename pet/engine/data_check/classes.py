@@ -92,7 +92,7 @@ def class_differences(trained: Sequence[CheckedSet], tested: CheckedSet) -> list
         (
             WARNING,
             "classes-unknown",
-            f"has {counted(len(unknown), 'class', 'classes')} not to train on: {shorten(unknown)}",
+            f"has {counted(len(unknown), 'class', 'classes')} unknown to training: {shorten(unknown)}",
             "what is not trained cannot be found; name the classes of both alike, or take these "
             "out",
             unknown,

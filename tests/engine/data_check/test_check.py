@@ -284,7 +284,7 @@ def test_classes_of_other_names(data):
     data.val.content["categories"] = [{"id": 1, "name": "dog"}, {"id": 2, "name": "mouse"}]
     report = data.check()
     assert the(report, "classes-not-tested").text.endswith("2 classes to train on: cat")
-    assert the(report, "classes-unknown").text.endswith("1 class not to train on: mouse")
+    assert the(report, "classes-unknown").text.endswith("has 1 class unknown to training: mouse")
     assert set(kinds(report).values()) == {WARNING}
 
 
