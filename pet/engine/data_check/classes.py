@@ -92,7 +92,8 @@ def class_differences(trained: Sequence[CheckedSet], tested: CheckedSet) -> list
         (
             WARNING,
             "classes-unknown",
-            f"has {counted(len(unknown), 'class', 'classes')} unknown to training: {shorten(unknown)}",
+            f"has {counted(len(unknown), 'class', 'classes')} unknown to training: "
+            f"{shorten(unknown)}",
             "what is not trained cannot be found; name the classes of both alike, or take these "
             "out",
             unknown,
