@@ -115,6 +115,16 @@ class CocoDataset:
         """Number of labels, including the background and unused labels."""
         return len(self.class_names) + 1
 
+    @property
+    def folder(self) -> Path:
+        """The folder in which the names of the pictures begin."""
+        return self._folder
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether each image is a file of that folder; a user's subclass may read otherwise."""
+        return type(self).read is CocoDataset.read
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -164,7 +174,7 @@ class CocoDataset:
         ValueError if an inspected one cannot be read or has another size than the annotation file
         declares.
         """
-        if type(self).read is not CocoDataset.read:
+        if not self.reads_files:
             return
         names = [str(name) for name in self.annotations.file_names(self._places)]
         found, missing = resolve_names(self._folder, names)
