@@ -94,7 +94,7 @@ def _root_of(file: Path, images: Path) -> tuple[Path, Path]:
     roots = (*file.absolute().parents[:3], images.absolute().parent)
     for root in roots:
         for folder in XML_FOLDERS:
-            if has_xml(root / folder):
+            if any(_xml_files(root / folder)):
                 return root, root / folder
         if (root / OBJECTS).is_dir():
             return root, root / XML_FOLDERS[0]

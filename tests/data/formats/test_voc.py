@@ -401,6 +401,14 @@ def test_real_files(voc_mini):
         assert coco_mask.toBbox(each["segmentation"]).tolist() == each["bbox"]
 
 
+def test_a_list_of_xml_files_that_all_lie_in_folders(drawn):
+    (drawn / "Annotations" / "deep").mkdir()
+    for path in (drawn / "Annotations").glob("*.xml"):
+        path.rename(path.parent / "deep" / path.name)
+    (drawn / "list.txt").write_text("deep/2007_000001")
+    assert read(drawn, "list.txt").images[0]["file_name"] == "2007_000001.jpg"
+
+
 def test_an_empty_list_and_pictures_without_objects(drawn):
     images, names = drawn / "JPEGImages", drawn / "list.txt"
     names.write_text("\n")
