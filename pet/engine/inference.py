@@ -34,6 +34,7 @@ from pet.evaluation.results import (
     unread_images,
     write_shard,
 )
+from pet.evaluation.voc import evaluate_voc
 from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
 from pet.logger.progress import show_progress
@@ -312,7 +313,12 @@ def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
     sigmas = cfg.KRCNN.SIGMAS
-    return dict(evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas))
+    scores: dict[str, Any] = {
+        **evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas)
+    }
+    if "voc" in getattr(data, "scores", ()) and "bbox" in files:
+        scores["voc"] = evaluate_voc(truth, files["bbox"], data.image_ids, data.class_names, ids)
+    return scores
 
 
 def _folder(cfg: CfgNode, name: str) -> Path:

@@ -42,6 +42,9 @@ class CocoDataset:
     ``annotations`` has the whole content of the file.
     """
 
+    #: Scores that testing computes beside COCO's, such as "voc".
+    scores: tuple[str, ...] = ()
+
     def __init__(
         self,
         name: str,
