@@ -106,24 +106,32 @@ def unify_categories(parts: Sequence[Entries], names: Sequence[str]) -> None:
         part["categories"] = categories
 
 
-def join_entries(parts: Sequence[Entries]) -> Entries:
-    """Return all images and annotations of ``parts``, of the same categories, in one.
+def join_entries(parts: Sequence[Entries]) -> tuple[Entries, int]:
+    """Return all images and annotations of ``parts``, of the same categories, and the repeats.
 
-    Ids of a single part stay; of several, images and annotations are numbered from 1.
+    An image of the same name in several parts comes once, as in the first of them; the repeats are
+    the others. Ids of a single part stay; of several, images and annotations are numbered from 1.
     """
     if len(parts) == 1:
-        return parts[0]
-    images: list[dict[str, Any]] = []
+        return parts[0], 0
+    images: dict[str, dict[str, Any]] = {}
     annotations: list[dict[str, Any]] = []
     for part in parts:
         new_ids = {}
         for image in part["images"]:
-            new_ids[image["id"]] = len(images) + 1
-            images.append({**image, "id": len(images) + 1})
+            if image["file_name"] not in images:
+                new_ids[image["id"]] = len(images) + 1
+                images[image["file_name"]] = {**image, "id": len(images) + 1}
         for entry in part["annotations"]:
-            moved = {"id": len(annotations) + 1, "image_id": new_ids[entry["image_id"]]}
-            annotations.append({**entry, **moved})
-    return {"images": images, "categories": parts[0]["categories"], "annotations": annotations}
+            if entry["image_id"] in new_ids:
+                moved = {"id": len(annotations) + 1, "image_id": new_ids[entry["image_id"]]}
+                annotations.append({**entry, **moved})
+    joined = {
+        "images": list(images.values()),
+        "categories": parts[0]["categories"],
+        "annotations": annotations,
+    }
+    return joined, sum(len(part["images"]) for part in parts) - len(images)
 
 
 def select_images(entries: Entries, places: Sequence[int]) -> Entries:

@@ -20,6 +20,7 @@ from pet.data.coco_entries import (
     unify_categories,
 )
 from pet.data.formats import FORMATS, Format, Part
+from pet.data.formats.coco import IMAGE_FOLDER, find_source
 from pet.data.image_file import ImageReader
 from pet.data.stratify import stratify
 from pet.utils.files import atomic_path
@@ -53,9 +54,9 @@ def convert_data(
     A data set of one part becomes ``out``; of several, each becomes a file with the name of the
     part at the end of that of ``out``. With ``shares``, two or three with the sum 1, all parts
     together are divided into train, val and perhaps test, by ``stratify`` with ``seed``. ``kind``
-    is the name of the format, by default the one that the folder has. Names of pictures are
-    relative to ``images``, by default the image folder of their part. ``crowds_as_objects``: no
-    annotation is a crowd.
+    is the name of the format, by default the one that the folder has; files such as pet_train.json,
+    which this function wrote, do not count. Names of pictures are relative to ``images``, by
+    default the image folder of their part. ``crowds_as_objects``: no annotation is a crowd.
 
     Returns lines that tell what was written, and which image folder goes with which file. Raises
     FileNotFoundError or ValueError before anything is written.
@@ -81,10 +82,14 @@ def convert_data(
     if crowds_as_objects:
         lines.append(f"{_free_crowds(contents)} crowds are written as objects")
     if shares:
-        contents = _divided(contents, shares, seed)
+        joined, repeats = join_entries([each.entries for each in contents])
+        if repeats:
+            lines.append(f"{repeats} pictures are in several parts, and come once")
+        contents = _divided(joined, contents[0].images, shares, seed)
     for file, each in zip(files, contents, strict=True):
+        info = {IMAGE_FOLDER: Path(os.path.relpath(each.images, file.parent)).as_posix()}
         with atomic_path(file) as path:
-            path.write_bytes(orjson.dumps(each.entries))
+            path.write_bytes(orjson.dumps({"info": info, **each.entries}))
         lines += _describe(each, file)
     return lines
 
@@ -107,7 +112,7 @@ def find_parts(
     if not source.is_dir():
         raise FileNotFoundError(f"there is no folder {source}")
     formats = [FORMATS[kind]] if kind else list(FORMATS.values())
-    found = [(form, parts) for form in formats if (parts := form.find(source))]
+    found = [(form, parts) for form in formats if (parts := _find(form, source))]
     if len(found) > 1:
         raise ValueError(
             f"{source} could be of several formats: "
@@ -119,6 +124,10 @@ def find_parts(
             "shows where their files lie"
         )
     return found[0]
+
+
+def _find(form: Format, source: Path) -> tuple[Part, ...]:
+    return find_source(source) if form.name == "coco" else form.find(source)
 
 
 def parse_shares(text: str) -> tuple[float, ...]:
@@ -167,9 +176,8 @@ def _free_crowds(contents: Sequence[_Content]) -> int:
     return len(crowds)
 
 
-def _divided(contents: Sequence[_Content], shares: Sequence[float], seed: int) -> list[_Content]:
+def _divided(joined: Entries, images: Path, shares: Sequence[float], seed: int) -> list[_Content]:
     """Return train, val and perhaps test, of all images."""
-    joined = join_entries([each.entries for each in contents])
     numbers = {category["id"]: n for n, category in enumerate(joined["categories"])}
     classes_of: dict[int, set[int]] = {image["id"]: set() for image in joined["images"]}
     for entry in joined["annotations"]:
@@ -183,7 +191,7 @@ def _divided(contents: Sequence[_Content], shares: Sequence[float], seed: int) -
             f"{len(classes_of)} images are too few to divide: {' and '.join(empty)} would have none"
         )
     return [
-        _Content(name, contents[0].images, select_images(joined, places))
+        _Content(name, images, select_images(joined, places))
         for name, places in zip(names, chosen, strict=True)
     ]
 

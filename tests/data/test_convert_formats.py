@@ -167,6 +167,39 @@ def test_a_division_has_every_picture_once(tmp_path):
     assert first != (tmp_path / "a_val.json").read_bytes()
 
 
+def test_files_beside_the_source_are_found_before_it_and_written_again(tmp_path):
+    draw_labelme(tmp_path / "pictures", 6)
+    (tmp_path / "json").mkdir()
+    for path in (tmp_path / "pictures").glob("*.json"):
+        path.rename(tmp_path / "json" / path.name)
+    for seed in range(2):
+        convert_data(tmp_path, tmp_path / "pet.json", shares=(0.5, 0.5), seed=seed)
+    parts = FORMATS["coco"].find(tmp_path)
+    assert [part.name for part in parts] == ["train", "val"]
+    assert {part.images for part in parts} == {tmp_path}  # labelme's pictures lie anywhere in it
+    assert find_parts(tmp_path)[0] is FORMATS["labelme"]
+    (tmp_path / "pictures").rename(tmp_path / "images")
+    convert_data(tmp_path, tmp_path / "pet.json", shares=(0.5, 0.5))
+    parts = FORMATS["coco"].find(tmp_path)
+    assert {part.images for part in parts} == {tmp_path / "images"}
+    draw_yolo(tmp_path / "yolo")
+    convert_data(tmp_path / "yolo", tmp_path / "yolo/pet.json", shares=(0.5, 0.5))
+    for part in FORMATS["coco"].find(tmp_path / "yolo"):
+        assert part.images == tmp_path / "yolo/images"
+        assert read_annotations(part.annotations).file_name(0).startswith("train/")
+
+
+def test_a_picture_in_two_parts_comes_once(tmp_path):
+    draw_yolo(tmp_path, 4)
+    (tmp_path / "data.yaml").write_text("train: train.txt\nval: images/val\nnames: [a, b]\n")
+    (tmp_path / "train.txt").write_text("images/train/000.png\nimages/val/000.png\n")
+    lines = convert_data(tmp_path, tmp_path / "a.json", shares=(0.6, 0.4))
+    assert "1 pictures are in several parts, and come once" in lines
+    tables = [read_annotations(tmp_path / f"a_{name}.json") for name in ("train", "val")]
+    assert sum(len(table.image_ids) for table in tables) == 5
+    assert sum(len(table.ids) for table in tables) == 8
+
+
 def test_categories_of_all_parts_are_equal(tmp_path):
     for part, labels in (("train", ("dog", "cat")), ("val", ("ant", "dog"))):
         (picture,) = draw_labelme(tmp_path / "set" / part, 1)
@@ -197,7 +230,7 @@ def test_what_cannot_be_converted_is_named_and_nothing_written(tmp_path):
     (tmp_path / "none").mkdir()
     cases = [
         ((tmp_path / "nowhere", "a.json"), {}, "there is no folder"),
-        ((tmp_path / "none", "a.json"), {}, "has no data set of the format coco, yolo"),
+        ((tmp_path / "none", "a.json"), {}, "has no data set of the format coco, .*yolo"),
         ((folder, "a.json"), {"kind": "yolo"}, "has no data set of the format yolo"),
         ((folder, "a.txt"), {}, r"a\.txt; its name must end in \.json"),
         ((folder / "images/1.png", "a.json"), {}, r"1\.png is a file; give the folder"),

@@ -123,10 +123,13 @@ def _points(value: Any) -> list[Point]:
         raise ValueError(f"its points are {short(value)}, not a list of pairs x, y")
     found = []
     for pair in value:
-        sides = [number(each, Otherwise()) for each in pair] if isinstance(pair, list) else []
-        if len(sides) != 2 or not all(abs(side) <= LARGEST_COORDINATE for side in sides):
+        sides = pair if isinstance(pair, list) and len(pair) == 2 else [math.nan, math.nan]
+        if type(sides[0]) is not float or type(sides[1]) is not float:  # which is the rule
+            sides = [number(side, Otherwise()) for side in sides]
+        x, y = sides
+        if not (abs(x) <= LARGEST_COORDINATE and abs(y) <= LARGEST_COORDINATE):
             raise ValueError(f"its points hold {short(pair)}, which is no pair x, y in pixels")
-        found.append((sides[0], sides[1]))
+        found.append((x, y))
     return found
 
 

@@ -5,6 +5,7 @@ Source: the description of label files at https://docs.ultralytics.com/datasets.
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def _object(
 ) -> dict[str, Any]:
     """Return the record of a line; raises ValueError with the fault."""
     class_number = _class_number(words[0], yolo)
-    values = [_number(word) for word in words[1:]]
+    values = _numbers(words[1:])
     points = len(yolo.points.names) * yolo.points.values
     record: dict[str, Any] = {"category_id": class_number + 1}
     was_clipped = Counter[str]()
@@ -68,12 +69,9 @@ def _object(
         if len(values) > 4:
             record["keypoints"] = _keypoints(values[4:], yolo.points.values, size, was_clipped)
     elif len(values) >= 6 and len(values) % 2 == 0 and not points:
-        corners = [
-            _pixel(value, size[1 - n % 2], was_clipped, "xy"[n % 2])
-            for n, value in enumerate(values)
-        ]
-        record["segmentation"] = [corners]
-        x, y = corners[::2], corners[1::2]
+        x = [_pixel(value, size[1], was_clipped, "x") for value in values[::2]]
+        y = [_pixel(value, size[0], was_clipped, "y") for value in values[1::2]]
+        record["segmentation"] = [[side for corner in zip(x, y, strict=True) for side in corner]]
         record["bbox"] = [min(x), min(y), max(x) - min(x), max(y) - min(y)]
     else:
         raise ValueError(_miscounted(len(values), yolo, points))
@@ -102,6 +100,17 @@ def _class_number(word: str, yolo: YoloFile) -> int:
             f"the class is {short(word).strip(chr(39))}, but {yolo.path} names the classes {known}"
         )
     return int(value)
+
+
+def _numbers(words: Sequence[str]) -> list[float]:
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = [math.nan]
+    # a sum is not finite if one of the numbers is not; float takes 1_0 for 10
+    if math.isfinite(sum(values)) and "_" not in "".join(words):
+        return values
+    return [_number(word) for word in words]
 
 
 def _number(word: str) -> float:
@@ -147,6 +156,8 @@ def _keypoints(
 
 
 def _pixel(value: float, side: int, clipped: Counter[str], name: str) -> float:
+    if 0 <= value <= 1:
+        return value * side
     _check(value, name)
     return _clip(value, clipped) * side
 

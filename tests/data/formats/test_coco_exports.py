@@ -167,7 +167,9 @@ def test_label_studio_names_pictures_by_paths_of_its_own(tmp_path, caplog, name,
         box(1, segmentation=SQUARE, ignore=0, iscrowd=0, area=9),
     ]
     file = write(tmp_path / "result.json", [name.format(written)], annotations)
-    assert COCO.find(tmp_path) == (Part("all", tmp_path / "images", file),)
+    as_written = (tmp_path / name.format(written)).is_file()
+    folder = tmp_path if as_written else tmp_path / "images"
+    assert COCO.find(tmp_path) == (Part("all", folder, file),)
     found = dataset(tmp_path / "images", file)
     assert found.labels(0) == [1, 1] and found.read(0).image.shape == (8, 12, 3)
     assert "1 file names are no files in the image folder" in caplog.text
@@ -255,6 +257,18 @@ def test_where_the_parts_lie(tmp_path, files, pictures, found):
     for name in pictures:
         write_picture(tmp_path / name)
     assert files_in(tmp_path) == found
+
+
+def test_the_image_folder_is_that_which_has_the_pictures(tmp_path):
+    write_picture(tmp_path / "images/train/a.png")
+    for name, folder in (
+        ("a.png", "images/train"),
+        ("train/a.png", "images"),
+        ("images/train/a.png", "."),
+        ("other/a.png", "images/train"),
+    ):
+        write(tmp_path / "train.json", [name])
+        assert files_in(tmp_path) == {"train": (folder, "train.json")}
 
 
 def test_other_json_files_are_none_of_coco(tmp_path):

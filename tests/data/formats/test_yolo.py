@@ -124,7 +124,7 @@ _WORDS = ["0", "1", "1.0", "0.5", "2", "-1", "1e-3", ".25", "-0.1", "1.2", "nan"
 )
 @given(
     words=st.lists(st.sampled_from(_WORDS), max_size=16),
-    more=st.text(max_size=3),
+    more=st.text(" 0.a,\n\té-", max_size=3),
     yolo=st.sampled_from([TWO, POSE, FLAT]),
 )
 def test_any_line_is_an_error_that_names_it_or_a_right_object(tmp_path, words, more, yolo):
@@ -217,7 +217,7 @@ _SCALARS = st.sampled_from(["1", "3", "a", "''", "null", "1.5", "-1", "[]", "{}"
             st.lists(st.tuples(_SCALARS, _SCALARS), max_size=3).map(
                 lambda pairs: "{" + ", ".join(f"{a}: {b}" for a, b in pairs) + "}"
             ),
-            st.text(max_size=6),
+            st.text(" 0.a,:[{&*!#\n\té-", max_size=6),
         ),
     )
 )
