@@ -42,7 +42,7 @@ def interrupted(process) -> str:
 
 
 def test_all_tools_are_known():
-    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 15
+    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 18
 
 
 @pytest.mark.parametrize("tool", TOOLS)
