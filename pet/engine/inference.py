@@ -189,7 +189,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
     """Warn if images have more objects than the model may detect in one."""
     limit = detection_limit(cfg)
-    if limit is not None and _scores_of(data) == "lvis":
+    if limit is not None and "lvis" in getattr(data, "scores", ()):
         warn_of_low_limit(data.name, limit.most, limit.key)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if limit is not None and counts.size and counts.max() > limit.most:
@@ -314,15 +314,10 @@ def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
-    if _scores_of(data) == "lvis":
+    if "lvis" in getattr(data, "scores", ()):  # in place of COCO's
         return dict(evaluate_lvis(truth, files, data.image_ids, data.class_names, ids))
     sigmas = cfg.KRCNN.SIGMAS
     return dict(evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas))
-
-
-def _scores_of(data: Dataset) -> str:
-    """Return the name of the scores that a data set asks for; most leave it to COCO's."""
-    return str(getattr(data, "scores", "coco"))
 
 
 def _folder(cfg: CfgNode, name: str) -> Path:

@@ -74,7 +74,7 @@ def read(coco, content=None, is_train=True, **options):
 def test_pictures_are_found_by_their_address(coco):
     data = read(coco, with_masks=True)
     data.check_pictures()
-    assert data.image_ids == (2, 7) and data.scores == "lvis"
+    assert data.image_ids == (2, 7) and data.scores == ("lvis",)
     assert data.info(0).file == str(coco / "train2017" / "000000000002.jpg")
     for index, image_id in enumerate(data.image_ids):
         assert abs(data.read(index).image.astype(int) - image_id).max() <= 1
@@ -260,4 +260,4 @@ def test_a_block_of_the_config(coco, fresh_cfg):
     pairs = [(f"DATASETS.mine.{key}", str(value)) for key, value in keys.items()]
     merge_cfg_from_list([item for pair in pairs for item in pair], fresh_cfg)
     data = build_dataset("mine", is_train=False, cfg=fresh_cfg)
-    assert data.scores == "lvis" and data.class_names == ("ant", "bee", "cow")
+    assert data.scores == ("lvis",) and data.class_names == ("ant", "bee", "cow")
