@@ -49,6 +49,8 @@ SMALL: dict[str, Any] = {
     "TRAIN.DATASETS": ("small",),
     "TRAIN.SCALES": (96,),
     "TRAIN.MAX_SIZE": 160,
+    "TRAIN.LARGE_SCALE_JITTER.SIZE": (96, 96),
+    "TRAIN.LARGE_SCALE_JITTER.SCALES": (0.9, 1.1),
     "TRAIN.FLIP_PROB": 0.0,
     "TRAIN.BATCH_SIZE": 2,
     "TRAIN.LOADER_THREADS": 0,

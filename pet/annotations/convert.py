@@ -129,8 +129,9 @@ class _Conversion:
             self._file, images["image_id"], entries, self._otherwise
         )
         del entries  # they are many
-        categories = read_categories(self._file, sections["categories"], self._otherwise)
         found = self._builder.joined()
+        used = set(np.unique(found["category_id"]).tolist())
+        categories = read_categories(self._file, sections["categories"], self._otherwise, used)
         self._number(found["id"])
         self._check_ids(images["image_id"], categories, found)
         order = np.argsort(images["image_id"], kind="stable")

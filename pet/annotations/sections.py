@@ -1,7 +1,7 @@
 """The images and the categories of an annotation file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,15 @@ def _sides(
     return np.maximum(sides, 0)
 
 
-def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) -> list[Entry]:
-    """Return the categories in order of id; ValueError for invalid entries."""
-    found = []
+def read_categories(
+    file: Path, entries: Sequence[Any], otherwise: Otherwise, used: Collection[int]
+) -> list[Entry]:
+    """Return the categories in order of id; ValueError for invalid entries.
+
+    ``used`` are the ids that annotations have. Roboflow's category 0, which is but the name of the
+    project and the supercategory of the others, is left out.
+    """
+    found, above = [], {}
     for number, entry in zip(_ids(file, "categories", entries, otherwise), entries, strict=True):
         name = entry.get("name")
         if not isinstance(name, str) or not _can_be_written(name):
@@ -78,7 +84,22 @@ def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) ->
         if isinstance(entry.get("frequency"), str):
             more["frequency"] = entry["frequency"]
         found.append({"id": number, "name": name, **more})
-    return sorted(found, key=lambda category: category["id"])
+        above[number] = entry.get("supercategory")
+    found.sort(key=lambda category: category["id"])
+    if _is_group(found, above) and 0 not in used:
+        otherwise["category of id 0 left out, as it is but the supercategory of the others"] += 1
+        return found[1:]
+    return found
+
+
+def _is_group(categories: Sequence[Entry], above: Mapping[int, Any]) -> bool:
+    """Whether the first of ``categories`` has id 0 and is ``above`` all others, and none above it.
+
+    ``above`` are the supercategories by id.
+    """
+    if len(categories) < 2 or categories[0]["id"] != 0 or above[0] != "none":
+        return False
+    return all(above[each["id"]] == categories[0]["name"] for each in categories[1:])
 
 
 def _can_be_written(text: str) -> bool:

@@ -166,7 +166,7 @@ class Annotations:
         """Return the file names of the images ``places``."""
         return [self.file_name(int(place)) for place in places]
 
-    def places(self, image_ids: Sequence[int]) -> np.ndarray:
+    def places(self, image_ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the index of each of ``image_ids``, -1 if the file does not have it."""
         wanted = np.asarray(image_ids, np.int64)
         if not len(self.image_ids):

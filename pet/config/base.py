@@ -6,6 +6,7 @@ source. The rule of the key follows its default: it tells which other values the
 
 from .rules import at_least, more_than, one_of, tuple_of, within
 from .section import Key, Section
+from .transforms import add_transform_keys
 
 #: The fields of one ``DATASETS.<name>`` block and their defaults.
 DATASET_TEMPLATE = Section()
@@ -176,8 +177,9 @@ def _add_train_keys(node: Section) -> None:
     # Names of the data sets to train on, which are joined.
     node.TRAIN.DATASETS = ()
     # Names of the transforms of each training image, in order: "resize" (TRAIN.SCALES,
-    # TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), or ones that a file of yours
-    # registers.
+    # TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), "random_vertical_flip",
+    # "random_rotate90", "random_crop", "color_jitter", "large_scale_jitter" (in the place of
+    # "resize"), "copy_paste", or ones that a file of yours registers. See docs/transforms.md.
     node.TRAIN.TRANSFORMS = ("resize", "random_horizontal_flip")
     # Lengths of the shorter image side, in pixels; one is drawn for each image.
     node.TRAIN.SCALES = Key(
@@ -187,6 +189,7 @@ def _add_train_keys(node: Section) -> None:
     node.TRAIN.MAX_SIZE = Key(1333, at_least(1))
     # Probability of a horizontal flip, in [0, 1].
     node.TRAIN.FLIP_PROB = Key(0.5, within(0, 1))
+    add_transform_keys(node)
     # Images in a step, over all processes.
     node.TRAIN.BATCH_SIZE = Key(16, at_least(1))
     # Loader workers of each training process, at most one for each CPU; 0 loads in the training

@@ -7,6 +7,7 @@ from pet.config.check_heads import check_heads
 from pet.config.check_keys import check_keys
 from pet.config.check_numbers import check_numbers
 from pet.config.check_testing import check_testing
+from pet.config.check_transforms import check_transforms
 from pet.config.schedule import lr_steps
 
 
@@ -21,6 +22,7 @@ def check_cfg(cfg: CfgNode) -> None:
     _check_parts(cfg)
     check_heads(cfg)
     check_testing(cfg)
+    check_transforms(cfg)
 
 
 def _check_schedule(cfg: CfgNode) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,19 @@ _COCO = {
 }
 _COCO_FOLDERS = ("coco2017", "coco", "")  # under DATA_DIR, in the order they are tried
 
-#: Name -> the same, under the folder of the drawn shapes.
+#: Name -> year of Pascal VOC, and the list of names in its ImageSets.
+_VOC = {
+    "voc_2007_trainval": ("VOC2007", "Main/trainval.txt"),
+    "voc_2007_test": ("VOC2007", "Main/test.txt"),
+    "voc_2012_train": ("VOC2012", "Main/train.txt"),
+    "voc_2012_val": ("VOC2012", "Main/val.txt"),
+    "voc_2012_trainval": ("VOC2012", "Main/trainval.txt"),
+    "voc_2012_seg_train": ("VOC2012", "Segmentation/train.txt"),
+    "voc_2012_seg_val": ("VOC2012", "Segmentation/val.txt"),
+}
+_VOC_FOLDERS = ("VOCdevkit", "")  # under DATA_DIR, in the order they are tried
+
+#: Name -> folder of the images and annotation file, under the folder of the drawn shapes.
 _SHAPES = {
     "shapes_train": ("train", "annotations/instances_train.json"),
     "shapes_val": ("val", "annotations/instances_val.json"),
@@ -52,7 +65,7 @@ class DatasetFiles:
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
     """Return every name that ``TRAIN.DATASETS`` and ``TEST.DATASETS`` may hold."""
-    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_LVIS, *_SHAPES)))
+    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_VOC, *_LVIS, *_SHAPES)))
 
 
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
@@ -67,7 +80,7 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
         return _find_block(name, cfg.DATASETS[name], data_dir)
     if name.startswith(PART_PREFIX):
         return _find_part_of_data(name, cfg)
-    if name in _COCO or name in _SHAPES or name in _LVIS:
+    if name in {*_COCO, *_VOC, *_LVIS, *_SHAPES}:
         _check_data_dir(data_dir)
     if name in _LVIS:
         return _find_lvis(name, data_dir)
@@ -79,7 +92,9 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
             f"{name}.IMAGES and DATASETS.{name}.ANNOTATIONS"
         )
         pairs = [tuple(root / part for part in _COCO[name]) for root in roots]
-        return _first_present(name, pairs, remedy)
+        return _first_present(name, "coco", pairs, remedy)
+    if name in _VOC:
+        return _find_voc(name, data_dir)
     if name in _SHAPES:
         root = draw_shapes(data_dir)
         images, annotations = _SHAPES[name]
@@ -90,6 +105,18 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
         f"no data set named {name!r}; {hint}there are {', '.join(dataset_names(cfg))}; add your "
         f"own with DATASETS.{name}.IMAGES FOLDER DATASETS.{name}.ANNOTATIONS FILE"
     )
+
+
+def _find_voc(name: str, data_dir: Path) -> DatasetFiles:
+    year, names = _VOC[name]
+    roots = [data_dir / folder / year for folder in _VOC_FOLDERS]
+    remedy = (
+        f"download {year} from http://host.robots.ox.ac.uk/pascal/VOC and set DATA_DIR to the "
+        f"folder of VOCdevkit, or give DATASETS.{name}.TYPE voc, DATASETS.{name}.IMAGES and "
+        f"DATASETS.{name}.ANNOTATIONS"
+    )
+    pairs = [(root / "JPEGImages", root / "ImageSets" / names) for root in roots]
+    return _first_present(name, "voc", pairs, remedy)
 
 
 def _find_lvis(name: str, data_dir: Path) -> DatasetFiles:
@@ -106,8 +133,8 @@ def _find_lvis(name: str, data_dir: Path) -> DatasetFiles:
         f"folder, or give DATASETS.{name}.TYPE lvis, DATASETS.{name}.IMAGES, the folder that holds "
         f"train2017 and val2017, and DATASETS.{name}.ANNOTATIONS"
     )
-    found = _first_present(name, pairs, remedy)
-    return replace(found, type="lvis", images=found.images.parent)
+    found = _first_present(name, "lvis", pairs, remedy)
+    return replace(found, images=found.images.parent)
 
 
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
@@ -166,13 +193,15 @@ def _check_data_dir(data_dir: Path) -> None:
         raise ValueError(f"DATA_DIR must be a folder, but {data_dir.absolute()} {lack}")
 
 
-def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> DatasetFiles:
+def _first_present(
+    name: str, kind: str, pairs: Sequence[tuple[Path, ...]], remedy: str
+) -> DatasetFiles:
     """Return the first pair of image folder and annotation file that both exist."""
     tried = []
     for images, annotations in pairs:
         lacks = {images: _lack(images, "folder"), annotations: _lack(annotations, "file")}
         if not any(lacks.values()):
-            return DatasetFiles(name, "coco", images, annotations)
+            return DatasetFiles(name, kind, images, annotations)
         tried += [f"{path.absolute()} ({lack or 'found'})" for path, lack in lacks.items()]
     tried = list(dict.fromkeys(tried))
     raise FileNotFoundError(

@@ -35,6 +35,7 @@ from pet.evaluation.results import (
     unread_images,
     write_shard,
 )
+from pet.evaluation.voc import evaluate_voc
 from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
 from pet.logger.progress import show_progress
@@ -189,7 +190,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
     """Warn if a model may detect fewer objects in an image than there are, or than LVIS counts."""
     limit = detection_limit(cfg)
-    if limit is not None and "lvis" in getattr(data, "scores", ()):
+    if limit is not None and "lvis" in _own_scores(data):
         warn_of_low_limit(data.name, limit.most, limit.key)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if limit is not None and counts.size and counts.max() > limit.most:
@@ -314,10 +315,20 @@ def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
-    if "lvis" in getattr(data, "scores", ()):  # in place of COCO's
+    if "lvis" in _own_scores(data):
         return dict(evaluate_lvis(truth, files, data.image_ids, data.class_names, ids))
     sigmas = cfg.KRCNN.SIGMAS
-    return dict(evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas))
+    scores: dict[str, Any] = {
+        **evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas)
+    }
+    if "voc" in _own_scores(data) and "bbox" in files:
+        scores["voc"] = evaluate_voc(truth, files["bbox"], data.image_ids, data.class_names, ids)
+    return scores
+
+
+def _own_scores(data: Dataset) -> tuple[str, ...]:
+    """Return the scores that the format of a data set has besides, or in place of, COCO's."""
+    return tuple(getattr(data, "scores", ()))
 
 
 def _folder(cfg: CfgNode, name: str) -> Path:
