@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pet.annotations.columns import ColumnWriter
+from pet.annotations.federated import name_by_url
 from pet.annotations.table import MOST_PIXELS, Entry
 from pet.annotations.values import Otherwise, short, whole_number, whole_numbers
 
@@ -29,16 +30,26 @@ def image_columns(
                 f"{file}: images, id {number}: {width} x {height} pixels, more than an image "
                 f"may have ({MOST_PIXELS}); correct the width and height"
             )
-    coded = [(name or "").encode("utf-8", "surrogatepass") for name in names]
-    lengths = np.array([len(code) for code in coded], np.int64)
-    start = writer.append(np.frombuffer(b"".join(coded), np.uint8))
-    starts = start + np.cumsum(lengths) - lengths
-    lengths[[name is None for name in names]] = -1
+    by_url = [
+        name_by_url(entry) if name is None else None
+        for name, entry in zip(names, entries, strict=True)
+    ]
     return {
         "image_id": np.array(ids, np.int64),
         "image_size": np.stack(sides, axis=1),
-        "name": np.stack((starts, lengths), axis=1),
+        "name": _texts(names, writer),
+        "url_name": _texts(by_url, writer),
     }
+
+
+def _texts(texts: Sequence[str | None], writer: ColumnWriter) -> np.ndarray:
+    """Write ``texts`` (N); return (N, 2) int64: the place and the length of each, -1 for None."""
+    coded = [(text or "").encode("utf-8", "surrogatepass") for text in texts]
+    lengths = np.array([len(code) for code in coded], np.int64)
+    start = writer.append(np.frombuffer(b"".join(coded), np.uint8))
+    starts = start + np.cumsum(lengths) - lengths
+    lengths[[text is None for text in texts]] = -1
+    return np.stack((starts, lengths), axis=1)
 
 
 def _sides(
@@ -70,6 +81,8 @@ def read_categories(
         if not isinstance(name, str) or not _can_be_written(name):
             raise ValueError(f"{file}: categories, id {number}: 'name' is {short(name)}, not text")
         more = {key: _plain(entry[key]) for key in ("keypoints", "skeleton") if entry.get(key)}
+        if isinstance(entry.get("frequency"), str):
+            more["frequency"] = entry["frequency"]
         found.append({"id": number, "name": name, **more})
         above[number] = entry.get("supercategory")
     found.sort(key=lambda category: category["id"])

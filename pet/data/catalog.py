@@ -4,7 +4,7 @@ import difflib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
@@ -40,6 +40,9 @@ _SHAPES = {
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
 
+#: Name -> annotation file of LVIS; its pictures are those of COCO.
+_LVIS = {"lvis_v1_train": "lvis_v1_train.json", "lvis_v1_val": "lvis_v1_val.json"}
+
 #: Field of a block -> the word for its files in messages.
 _CALLED = {"IMAGES": "image", "ANNOTATIONS": "annotation"}
 #: The result of ``_lack`` for a path that does not exist.
@@ -62,7 +65,7 @@ class DatasetFiles:
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
     """Return every name that ``TRAIN.DATASETS`` and ``TEST.DATASETS`` may hold."""
-    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_VOC, *_SHAPES)))
+    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_VOC, *_LVIS, *_SHAPES)))
 
 
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
@@ -77,8 +80,10 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
         return _find_block(name, cfg.DATASETS[name], data_dir)
     if name.startswith(PART_PREFIX):
         return _find_part_of_data(name, cfg)
-    if name in {*_COCO, *_VOC, *_SHAPES}:
+    if name in {*_COCO, *_VOC, *_LVIS, *_SHAPES}:
         _check_data_dir(data_dir)
+    if name in _LVIS:
+        return _find_lvis(name, data_dir)
     if name in _COCO:
         roots = [data_dir / folder for folder in _COCO_FOLDERS]
         remedy = (
@@ -112,6 +117,24 @@ def _find_voc(name: str, data_dir: Path) -> DatasetFiles:
     )
     pairs = [(root / "JPEGImages", root / "ImageSets" / names) for root in roots]
     return _first_present(name, "voc", pairs, remedy)
+
+
+def _find_lvis(name: str, data_dir: Path) -> DatasetFiles:
+    """Return the files of a part of LVIS; the pictures are in the train2017 and val2017 of COCO."""
+    roots = [data_dir / folder for folder in _COCO_FOLDERS]
+    pairs: list[tuple[Path, ...]] = [
+        (root / "train2017", folder / _LVIS[name])
+        for root in roots
+        for folder in (data_dir / "lvis", root / "annotations")
+    ]
+    remedy = (
+        "download the annotations from https://www.lvisdataset.org/dataset and the images of COCO "
+        "2017, train and val, from https://cocodataset.org/#download, and set DATA_DIR to their "
+        f"folder, or give DATASETS.{name}.TYPE lvis, DATASETS.{name}.IMAGES, the folder that holds "
+        f"train2017 and val2017, and DATASETS.{name}.ANNOTATIONS"
+    )
+    found = _first_present(name, "lvis", pairs, remedy)
+    return replace(found, images=found.images.parent)
 
 
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
@@ -180,6 +203,7 @@ def _first_present(
         if not any(lacks.values()):
             return DatasetFiles(name, kind, images, annotations)
         tried += [f"{path.absolute()} ({lack or 'found'})" for path, lack in lacks.items()]
+    tried = list(dict.fromkeys(tried))
     raise FileNotFoundError(
         f"data set {name!r}: its image folder and annotation file do not lie side by side in any "
         f"of the places tried: {', '.join(tried)}; {remedy}"

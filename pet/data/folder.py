@@ -40,7 +40,13 @@ def _describe_nothing(folder: Path, name: str, found: dict[str, tuple[Part, ...]
         return (
             f"DATA {folder} is not divided into parts for training and testing, so there is no "
             f"part {name!r}; divide it: python tools/convert_data.py {folder} "
-            f"{folder / 'pet.json'} --split 0.8,0.2"
+            f"{folder / 'annotations' / 'instances.json'} --split 0.8,0.2"
+        )
+    several = [p for parts in found.values() for p in parts if p.name.startswith(f"{name}-")]
+    if len(several) > 1:
+        return (
+            f"DATA {folder} has several parts {name!r}: {', '.join(p.name for p in several)}; give "
+            f"the folder of one of them, such as {several[-1].images.parent}"
         )
     parts = ", ".join(f"{part.name} ({kind})" for kind, all_ in found.items() for part in all_)
     return f"DATA {folder} has no part {name!r}; it has {parts}"

@@ -144,18 +144,18 @@ def inspect_headers(
     bits per channel are decoded if ``reader.bit_depth`` is 16, and all pictures without a readable
     header.
     """
-    indices = _spread(range(len(paths)), most)
+    indices = spread(range(len(paths)), most)
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda n: _read_header(paths[n], reader), indices))
+        found = list(pool.map(lambda n: look_at_header(paths[n], reader), indices))
         headers = {n: h for n, h in zip(indices, found, strict=True) if isinstance(h, ImageHeader)}
         deep = [n for n, header in headers.items() if header.bits == 16]
-        deep = _spread(deep, _MOST_DEEP) if reader.bit_depth == 16 else []
+        deep = spread(deep, _MOST_DEEP) if reader.bit_depth == 16 else []
         is_dark = list(pool.map(lambda n: _is_dark(paths[n]), deep))
     unreadable = {n: text for n, text in zip(indices, found, strict=True) if isinstance(text, str)}
     unreadable |= {n: text for n, text in zip(deep, is_dark, strict=True) if isinstance(text, str)}
     kinds: dict[str, list[int]] = defaultdict(list)
     for n, header in headers.items():
-        kinds[_kind(header, (int(sizes[n][0]), int(sizes[n][1])), reader)].append(n)
+        kinds[kind_of_picture(header, (int(sizes[n][0]), int(sizes[n][1])), reader)].append(n)
     return PictureReport(
         looked=len(indices),
         turned=tuple(kinds["turned"]),
@@ -175,7 +175,7 @@ def looks_dark(path: str | Path, image: np.ndarray) -> bool:
     if image.max() > _DARK // 256:  # not >=, as some decoders round up to it
         return False
     header = read_header(path)
-    return header is not None and header.bits == 16 and _uses_few_bits(path)
+    return header is not None and header.bits == 16 and uses_few_bits(path)
 
 
 def describe(
@@ -234,13 +234,13 @@ def describe(
     ]
 
 
-def _spread(items: Sequence[int], most: int) -> list[int]:
-    """Return up to ``most`` of ``items``, evenly spaced."""
+def spread(items: Sequence[int], most: int) -> list[int]:
+    """Return up to ``most`` of ``items``, evenly spaced, in their order."""
     count = min(most, len(items))
     return [items[int(n)] for n in np.linspace(0, len(items) - 1, count).round()]
 
 
-def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
+def look_at_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
     """Return the header of a picture, or the reason why it cannot be read."""
     try:
         header = read_header(path)
@@ -253,7 +253,7 @@ def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
     return header
 
 
-def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
+def kind_of_picture(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
     """Return the field of the report for a picture of declared ``size`` (height, width), or ""."""
     upright, stored = header.upright_size == size, header.stored_size == size
     if not {"auto": upright or stored, "upright": upright, "stored": stored}[reader.orientation]:
@@ -268,11 +268,12 @@ def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> st
 def _is_dark(path: str | Path) -> bool | str:
     """Return whether a picture uses few of its 16 bits, or the reason why it cannot be read."""
     try:
-        return _uses_few_bits(path)
+        return uses_few_bits(path)
     except (OSError, ValueError) as error:
         return str(error)
 
 
-def _uses_few_bits(path: str | Path) -> bool:
+def uses_few_bits(path: str | Path) -> bool:
+    """Whether the file has 16 bits per channel and uses at most 12; False if it is all black."""
     values = read_values(path)
     return values.dtype == np.uint16 and 0 < int(values.max()) < _DARK

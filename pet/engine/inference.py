@@ -25,6 +25,7 @@ from pet.engine.class_match import ClassMatch, match_classes
 from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
 from pet.evaluation.coco import evaluate_coco, scored_classes, write_metrics
+from pet.evaluation.lvis import evaluate_lvis, warn_of_low_limit
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import (
@@ -189,6 +190,8 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
     """Warn if images have more objects than the model may detect in one."""
     limit = detection_limit(cfg)
+    if limit is not None and "lvis" in _own_scores(data):
+        warn_of_low_limit(data.name, limit.most, limit.key)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if limit is not None and counts.size and counts.max() > limit.most:
         _logger.warning(
@@ -312,13 +315,20 @@ def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
+    if "lvis" in _own_scores(data):
+        return dict(evaluate_lvis(truth, files, data.image_ids, data.class_names, ids))
     sigmas = cfg.KRCNN.SIGMAS
     scores: dict[str, Any] = {
         **evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas)
     }
-    if "voc" in getattr(data, "scores", ()) and "bbox" in files:
+    if "voc" in _own_scores(data) and "bbox" in files:
         scores["voc"] = evaluate_voc(truth, files["bbox"], data.image_ids, data.class_names, ids)
     return scores
+
+
+def _own_scores(data: Dataset) -> tuple[str, ...]:
+    """Return the scores that the format of a data set has besides, or in place of, COCO's."""
+    return tuple(getattr(data, "scores", ()))
 
 
 def _folder(cfg: CfgNode, name: str) -> Path:

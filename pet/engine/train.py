@@ -23,6 +23,7 @@ from pet.data.build import (
 )
 from pet.data.collate import TrainBatch
 from pet.data.dataset import Dataset
+from pet.engine.data_check.before_training import warn_of_data
 from pet.engine.hooks import Hook, Hooks, TrainingRun, build_hooks
 from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.evaluation.oks import warn_of_sigmas
@@ -163,6 +164,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         # Only now, so that a failed start does not replace the config of an earlier run.
         with atomic_path(folder / "config.yaml") as path:
             path.write_text(cfg.dump(), encoding="utf-8")
+        warn_of_data(datasets, cfg)
     logging_rank("Training starts !")
     start_iter, hook = scheduler.iteration, Hooks(hooks.values())
     with (

@@ -102,15 +102,17 @@ def _match(objects: Sequence[Annotation], found: Sequence[Record]) -> tuple[np.n
     taken = np.zeros(len(objects), bool)
     detected = _corners(found)
     for rank, number in enumerate(order.tolist()):
-        candidates = by_image[found[number]["image_id"]]
-        overlaps = _ious(detected[number], boxes[candidates])
-        best = int(overlaps.argmax()) if candidates else -1
-        if best < 0 or overlaps[best] < _LEAST_IOU:
+        candidates = by_image.get(found[number]["image_id"])
+        if candidates is None:
             wrong[rank] = True
-        elif not difficult[candidates[best]]:
-            right[rank] = not taken[candidates[best]]
-            wrong[rank] = taken[candidates[best]]
-            taken[candidates[best]] = True
+            continue
+        overlaps = _ious(detected[number], boxes[candidates])
+        best = candidates[int(overlaps.argmax())]
+        if overlaps.max() < _LEAST_IOU:
+            wrong[rank] = True
+        elif not difficult[best]:
+            right[rank], wrong[rank] = not taken[best], taken[best]
+            taken[best] = True
     return right, wrong
 
 

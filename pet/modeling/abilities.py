@@ -10,10 +10,12 @@ from pet.config import CfgNode
 from pet.config.keys import value_of
 from pet.modeling import registry
 from pet.modeling.contract import (
+    AnchorRule,
     CompilesDense,
     DetectionLimit,
     DetectsInViews,
     HasBranches,
+    TellsAnchors,
     TellsDetectionLimit,
     TellsResultKinds,
 )
@@ -83,6 +85,14 @@ def detection_limit(cfg: CfgNode) -> DetectionLimit | None:
     family = _class_of(cfg.MODEL.TYPE)
     if family is not None and issubclass(family, TellsDetectionLimit):
         return family.detection_limit(cfg)
+    return None
+
+
+def anchor_rule(cfg: CfgNode) -> AnchorRule | None:
+    """Return the anchors of a model of ``cfg``, or None if its family does not tell."""
+    family = _class_of(cfg.MODEL.TYPE)
+    if family is not None and issubclass(family, TellsAnchors):
+        return family.anchor_rule(cfg)
     return None
 
 

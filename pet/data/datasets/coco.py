@@ -115,6 +115,16 @@ class CocoDataset:
         """Number of labels, including the background and unused labels."""
         return len(self.class_names) + 1
 
+    @property
+    def folder(self) -> Path:
+        """The folder in which the names of the pictures begin."""
+        return self._folder
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether each image is a file of that folder; a user's subclass may read otherwise."""
+        return type(self).read is CocoDataset.read
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -164,7 +174,7 @@ class CocoDataset:
         ValueError if an inspected one cannot be read or has another size than the annotation file
         declares.
         """
-        if type(self).read is not CocoDataset.read:
+        if not self.reads_files:
             return
         names = [str(name) for name in self.annotations.file_names(self._places)]
         found, missing = resolve_names(self._folder, names)
@@ -257,11 +267,12 @@ class CocoDataset:
     def _check_images(self) -> None:
         """Raise ValueError if an image has no name or no size."""
         table = self.annotations
-        nameless = np.flatnonzero(table.columns["name"][:, 1] < 0)
+        nameless = table.nameless()
         if len(nameless):
+            is_lvis = table.has_lists[nameless[0]].all()
             raise ValueError(
                 f"{table.file}: images, id {table.image_ids[nameless[0]]}: 'file_name' is None, "
-                "not text"
+                f"not text{f'; give DATASETS.{self.name}.TYPE lvis' if is_lvis else ''}"
             )
         empty = table.image_ids[(table.sizes < 1).any(axis=1)].tolist()
         if empty:

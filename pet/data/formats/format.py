@@ -61,7 +61,7 @@ class Format:
     annotations: str  # "file", "folder" or "file or folder": what a part's annotations are
     find: Callable[[Path], tuple[Part, ...]]  # a folder -> its parts, () if of another format
     read: ReadRecords
-    scores: tuple[str, ...] = ()  # scores of its own, beside COCO's: "voc"
+    scores: tuple[str, ...] = ()  # of its own: "voc", beside COCO's, or "lvis", in their place
 
     def dataset(
         self,

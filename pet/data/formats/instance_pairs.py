@@ -59,7 +59,8 @@ def pair(images: Path, annotations: Path, notes: Notes) -> Pairs:
     if not found:
         raise FileNotFoundError(
             f"no picture in {shown_path(images)} has a PNG of the same name in "
-            f"{shown_path(annotations)}: {_some(pictures.names)} there, {_some(names)} here"
+            f"{shown_path(annotations)}: {shorten(pictures.names) or 'none'} there, "
+            f"{shorten(names) or 'none'} here"
         )
     _note_lonely(pictures, found, annotations, notes)
     return Pairs(of_cityscapes, tuple(sorted(found)))
@@ -85,10 +86,6 @@ def _key(stem: str) -> str:
 
 def _pngs(folder: Path) -> Iterable[Path]:
     return (path for path in folder.rglob("*.png") if not path.name.startswith("."))
-
-
-def _some(names: list[str]) -> str:
-    return f"{shorten(names[:2], len(names))}" if names else "none"
 
 
 def find_instance_pngs(folder: Path) -> tuple[Part, ...]:
@@ -131,5 +128,6 @@ def _pair_up(images: Path, masks: Path) -> bool:
     """Whether the first PNG in ``masks`` itself has a picture in ``images``."""
     first = next((path for path in sorted(masks.glob("*.png")) if path.is_file()), None)
     return first is not None and any(
-        path.suffix.lower() in PICTURE_ENDINGS for path in images.glob(f"{first.stem}.*")
+        path.stem == first.stem and path.suffix.lower() in PICTURE_ENDINGS
+        for path in images.iterdir()
     )

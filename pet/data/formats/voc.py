@@ -12,7 +12,7 @@ from typing import Any
 from pet.annotations.values import short, shorten
 from pet.data.formats.format import Format, Records
 from pet.data.formats.notes import Notes
-from pet.data.formats.picture_names import PictureNames
+from pet.data.formats.picture_names import PictureNames, without_ending
 from pet.data.formats.pictures import picture_size
 from pet.data.formats.progress import show_reading
 from pet.data.formats.voc_folder import find_voc
@@ -132,8 +132,16 @@ def _class_order(classes: Sequence[str], found: Collection[str]) -> Sequence[str
 def _images(
     pictures: Sequence[_Picture], names: PictureNames, reader: ImageReader, notes: Notes
 ) -> Iterator[Entry]:
+    owners: dict[str, str] = {}
     for number, picture in enumerate(pictures, start=1):
         file_name = _file_name(picture, names, notes)
+        owner = owners.setdefault(file_name, picture.name)
+        if owner != picture.name:
+            raise ValueError(
+                f"{shown_path(names.folder)} has no picture for one of the XML files "
+                f"{short(owner)} and {short(picture.name)}, which both name {short(file_name)} in "
+                "<filename>; add the picture, or take out the XML file"
+            )
         height, width = picture.file.size
         if not height or not width:
             height, width = picture_size(names.folder / file_name, reader)
@@ -156,10 +164,14 @@ def _file_name(picture: _Picture, names: PictureNames, notes: Notes) -> str:
         )
     if not own:
         return named or f"{picture.name}.jpg"  # the check of the pictures tells all missing ones
-    if named:
+    if named and _last(picture.name) not in (_last(named), without_ending(_last(named))):
         kind = "XML files have another picture in <filename> than the one of their own name, which"
         notes.add(f"{kind} is used", short(picture.name))
     return own[0]
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _objects(

@@ -94,7 +94,7 @@ def _root_of(file: Path, images: Path) -> tuple[Path, Path]:
     roots = (*file.absolute().parents[:3], images.absolute().parent)
     for root in roots:
         for folder in XML_FOLDERS:
-            if has_xml(root / folder):
+            if any(_xml_files(root / folder)):
                 return root, root / folder
         if (root / OBJECTS).is_dir():
             return root, root / XML_FOLDERS[0]
@@ -134,11 +134,11 @@ def _name(line: str, layout: VocLayout) -> str | None:
     """
     if not line or layout.has(line):
         return line
-    head, _, last = line.rpartition(" ")
-    if head and last in _FLAGS:
-        if last == _LEFT_OUT:
+    head, *last = line.rsplit(maxsplit=1)
+    if last and last[0] in _FLAGS:
+        if last[0] == _LEFT_OUT:
             return ""
-        line = head.rstrip()
+        line = head
         if layout.has(line):
             return line
     if line.lower().endswith((*PICTURE_ENDINGS, ".xml")) and layout.has(without_ending(line)):

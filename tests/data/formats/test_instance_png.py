@@ -229,6 +229,13 @@ def test_parts_of_other_folders(tmp_path):
     )
 
 
+def test_names_with_brackets(tmp_path):
+    picture(tmp_path / "images" / "a[1].jpg")
+    png(tmp_path / "masks" / "a[1].png", [])
+    assert [part.name for part in INSTANCE_PNG.find(tmp_path)] == ["all"]
+    assert read(tmp_path).images[0]["file_name"] == "a[1].jpg"
+
+
 def test_a_folder_for_each_part(tmp_path):
     for part in ("train", "val", "test"):
         picture(tmp_path / part / "images" / "a.jpg")

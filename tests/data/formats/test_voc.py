@@ -165,6 +165,21 @@ def test_or_the_one_in_filename(one, tmp_path):
     assert one("<filename>b.jpg</filename>", name="c").images[1]["file_name"] == "b.jpg"
 
 
+@pytest.mark.parametrize("name", ["a", "a.jpg", "a.png", r"C:\\old\\a.jpg", "/home/me/a.jpg"])
+def test_other_spellings_of_the_name_need_no_note(one, name):
+    found = one(f"<filename>{name}</filename>")
+    assert found.images[0]["file_name"] == "a.jpg" and found.notes == ()
+
+
+def test_no_picture_has_two_xml_files(one):
+    one("", name="a")
+    one("<filename>b.jpg</filename>", name="b")
+    with pytest.raises(
+        ValueError, match=r"no picture for one of .* 'b' and 'c', which both name 'b"
+    ):
+        one("<filename>b.jpg</filename>", name="c")
+
+
 def test_the_ending_in_filename_decides_between_two(one, tmp_path):
     cv2.imwrite(str(tmp_path / "JPEGImages" / "a.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert one("<filename>a.png</filename>").images[0]["file_name"] == "a.png"
@@ -219,7 +234,7 @@ def test_a_list_gives_the_pictures_of_a_part(drawn):
 
 
 def test_a_list_of_one_class_names_the_pictures_with_it(drawn):
-    text = "2007_000002  0\n2007_000004  1\n2007_000003 -1\n\n"
+    text = "2007_000002  0\n2007_000004\t1\n2007_000003 -1\n\n"
     (drawn / "ImageSets" / "Main" / "cat_train.txt").write_text(text)
     found = read(drawn, "ImageSets/Main/cat_train.txt")
     assert [each["file_name"][:-4] for each in found.images] == ["2007_000002", "2007_000004"]
@@ -384,3 +399,25 @@ def test_real_files(voc_mini):
     assert all("segmentation" in each for each in found.objects) and found.notes == ()
     for each in found.objects:  # the boxes of these files are those of the masks
         assert coco_mask.toBbox(each["segmentation"]).tolist() == each["bbox"]
+
+
+def test_a_list_of_xml_files_that_all_lie_in_folders(drawn):
+    (drawn / "Annotations" / "deep").mkdir()
+    for path in (drawn / "Annotations").glob("*.xml"):
+        path.rename(path.parent / "deep" / path.name)
+    (drawn / "list.txt").write_text("deep/2007_000001")
+    assert read(drawn, "list.txt").images[0]["file_name"] == "2007_000001.jpg"
+
+
+def test_an_empty_list_and_pictures_without_objects(drawn):
+    images, names = drawn / "JPEGImages", drawn / "list.txt"
+    names.write_text("\n")
+    with pytest.raises(ValueError, match=r"data set 'v': .*list\.txt holds no images"):
+        VOC.dataset("v", images, names, is_train=False)
+    names.write_text("2007_000001")
+    (drawn / "Annotations" / "2007_000001.xml").write_text(voc_xml("2007_000001", []))
+    dataset = VOC.dataset("v", images, names, is_train=False)
+    assert len(dataset) == 1 and dataset.num_classes == 21
+    assert len(dataset.ground_truth().ids) == 0 and dataset.ground_truth().has_annotations
+    with pytest.raises(ValueError, match="data set 'v': "):
+        VOC.dataset("v", images, names, is_train=True)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
+from pet.data.transforms import color_jitter
 from pet.data.transforms.color_jitter import (
     ColorJitter,
     adjust_brightness,
@@ -87,7 +88,7 @@ def test_each_strength_is_that_of_its_change(name):
     assert min(nearest) < 20 and max(nearest) > 180
 
 
-def test_probability_and_order():
+def test_probability():
     sample = draw_sample(np.random.default_rng(0), (6, 7), 2)
 
     def changed(jitter):
@@ -99,3 +100,18 @@ def test_probability_and_order():
     assert changed(ColorJitter(**NONE, prob=1.0)) == 0
     # Of a strength above 1 the factor still is at least 0.
     assert changed(ColorJitter(**NONE | {"contrast": 3.0}, prob=1.0)) > 280
+
+
+def test_the_order_is_drawn(monkeypatch):
+    orders = set()
+
+    def recorder(name):
+        return lambda image, value: order.append(name) or image
+
+    monkeypatch.setattr(color_jitter, "_CHANGES", tuple((name, recorder(name)) for name in OURS))
+    sample = draw_sample(np.random.default_rng(0), (2, 3), 1)
+    for seed in range(300):
+        order = []
+        ColorJitter(**dict.fromkeys(OURS, 0.5), prob=1.0)(sample, np.random.default_rng(seed))
+        orders.add(tuple(order))
+    assert len(orders) == 24 and all(set(order) == set(OURS) for order in orders)
