@@ -8,8 +8,6 @@ default: it tells which other values the key takes.
 from .rules import at_least, more_than, tuple_of, within
 from .section import Key, Section
 
-_SHARES = "needs two shares of a side, the least and the greatest, more than 0 and at most 1"
-
 
 def add_transform_keys(node: Section) -> None:
     """Add the keys of the transforms to ``node``, in place."""
@@ -23,10 +21,8 @@ def add_transform_keys(node: Section) -> None:
     # "random_crop": probability that an image is cropped, in [0, 1].
     node.TRAIN.RANDOM_CROP.PROB = Key(0.5, within(0, 1))
     # Least and greatest height, and width, of the crop as a share of that of the image; the two are
-    # drawn separately.
-    node.TRAIN.RANDOM_CROP.SIDES = Key(
-        (0.5, 1.0), tuple_of(within(0, 1, "(]"), length=2, rising=True), says=_SHARES
-    )
+    # drawn separately. Source: Detectron2's RandomCrop, "relative_range".
+    node.TRAIN.RANDOM_CROP.SIDES = Key((0.5, 1.0), tuple_of(within(0, 1, "(]"), length=2))
     # An object of whose box a smaller share than this is in the crop is left out, in [0, 1].
     node.TRAIN.RANDOM_CROP.MIN_VISIBLE = Key(0.25, within(0, 1))
 
@@ -36,11 +32,7 @@ def add_transform_keys(node: Section) -> None:
     node.TRAIN.LARGE_SCALE_JITTER.SIZE = Key((1024, 1024), tuple_of(at_least(1), length=2))
     # Least and greatest scale, in units of the one at which the image just fits into SIZE. Source:
     # section 3 of the paper.
-    node.TRAIN.LARGE_SCALE_JITTER.SCALES = Key(
-        (0.1, 2.0),
-        tuple_of(more_than(0), length=2, rising=True),
-        says="needs two scales above 0, the least and the greatest",
-    )
+    node.TRAIN.LARGE_SCALE_JITTER.SCALES = Key((0.1, 2.0), tuple_of(more_than(0), length=2))
 
     node.TRAIN.COLOR_JITTER = Section()
     # "color_jitter": probability of each of the four changes, in [0, 1]. They come in random order.

@@ -37,7 +37,8 @@ class LargeScaleJitter:
         Padding, on the right and below, has the colour ``fill``. ``interpolation`` is that of
         ``resize_image``; with "float" the pixels are rounded.
         """
-        self.size, self.scales, self.fill = size, scales, fill
+        self.size, self.fill = size, fill
+        self.scales = min(scales), max(scales)
         self.interpolation = interpolation
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

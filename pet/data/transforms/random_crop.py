@@ -20,7 +20,8 @@ class RandomCrop:
 
         An object stays if at least the share ``min_visible`` of its box lies in the window.
         """
-        self.prob, self.sides, self.min_visible = prob, sides, min_visible
+        self.prob, self.min_visible = prob, min_visible
+        self.sides = min(sides), max(sides)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return ``sample``, cropped; unchanged if it has no objects, or if none would stay."""
