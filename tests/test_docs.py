@@ -15,7 +15,7 @@ _PAGES = [
         f"docs/{name}.md"
         for name in (
             *("tutorial", "tutorial.zh", "design", "weights", "extending", "model_zoo"),
-            *("benchmarks", "performance"),
+            *("benchmarks", "performance", "transforms"),
         )
     ),
 ]

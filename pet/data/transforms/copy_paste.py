@@ -14,6 +14,7 @@ from pet.data.sample import Sample
 from pet.data.transforms.cut import cut, drop_lost, select
 from pet.ops.boxes import shift_boxes
 from pet.structures import BitMask, Crop, Mask
+from pet.utils.opencv import cv2
 
 
 class CopyPaste:
@@ -53,7 +54,7 @@ class CopyPaste:
         y, rows, height = _fit(other.size[0], sample.size[0], rng)
         x, columns, width = _fit(other.size[1], sample.size[1], rng)
         _check_alike(sample, other)
-        part = drop_lost(cut(other, columns, rows, (height, width)))
+        part = drop_lost(cut(_by_pixels(other), columns, rows, (height, width)))
         return paste(sample, part, x=x, y=y, min_visible=self.min_visible)
 
 
@@ -82,6 +83,12 @@ def _check_alike(sample: Sample, other: Sample) -> None:
         )
 
 
+def _by_pixels(sample: Sample) -> Sample:
+    """Return ``sample`` with its masks as pixels."""
+    masks, size = sample.masks or (), sample.size
+    return replace(sample, masks=tuple(BitMask.around(mask.crop(size), size) for mask in masks))
+
+
 def paste(sample: Sample, part: Sample, *, x: int, y: int, min_visible: float) -> Sample:
     """Return ``sample`` with the objects of ``part``, which lies at (``x``, ``y``) within it.
 
@@ -97,7 +104,7 @@ def paste(sample: Sample, part: Sample, *, x: int, y: int, min_visible: float) -
     height, width = part.size
     here = slice(y, y + height), slice(x, x + width)
     image = sample.image.copy()
-    np.copyto(image[here], part.image, where=cover[here][..., None].astype(bool))
+    image[here] = cv2.copyTo(part.image, cover[here], image[here])
     seen = hide(sample, cover, min_visible)
     assert seen.masks is not None
     pasted = (BitMask.around(crop, part.size).place(x, y, sample.size) for crop in crops)

@@ -12,6 +12,13 @@ from pet.ops.boxes import turn_boxes
 from pet.ops.keypoints import turn_keypoints
 from pet.utils.opencv import cv2
 
+#: Number of quarter turns, counter-clockwise -> OpenCV's code.
+_ROTATIONS = {
+    1: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    2: cv2.ROTATE_180,
+    3: cv2.ROTATE_90_CLOCKWISE,
+}
+
 
 class RandomRotate90:
     """Turns a sample by 90, 180 or 270 degrees, equally likely, with a given probability."""
@@ -24,22 +31,28 @@ class RandomRotate90:
         """Return ``sample``, turned or unchanged."""
         if rng.random() >= self.prob:
             return sample
-        for _ in range(int(rng.integers(1, 4))):
-            sample = quarter_turn(sample)
-        return sample
+        return turn(sample, int(rng.integers(1, 4)))
 
 
-def quarter_turn(sample: Sample) -> Sample:
-    """Return ``sample`` turned by 90 degrees, counter-clockwise; height and width change places."""
-    width = sample.size[1]
-    masks, keypoints, later = sample.masks, sample.keypoints, sample.resize_to
+def turn(sample: Sample, turns: int) -> Sample:
+    """Return ``sample`` turned counter-clockwise by 90 degrees, ``turns`` (1, 2 or 3) times.
+
+    With an odd number height and width change places.
+    """
+    height, width = sample.size
+    boxes, masks, keypoints = sample.boxes, sample.masks, sample.keypoints
+    for _ in range(turns):
+        boxes = turn_boxes(boxes, width)
+        masks = None if masks is None else tuple([mask.turn(width) for mask in masks])
+        keypoints = None if keypoints is None else turn_keypoints(keypoints, width)
+        height, width = width, height
     return replace(
         sample,
-        image=cv2.rotate(sample.image, cv2.ROTATE_90_COUNTERCLOCKWISE),
-        resize_to=None if later is None else (later[1], later[0]),
-        boxes=turn_boxes(sample.boxes, width),
-        masks=None if masks is None else tuple(mask.turn(width) for mask in masks),
-        keypoints=None if keypoints is None else turn_keypoints(keypoints, width),
+        image=cv2.rotate(sample.image, _ROTATIONS[turns]),
+        resize_to=None if sample.resize_to is None else (height, width),
+        boxes=boxes,
+        masks=masks,
+        keypoints=keypoints,
     )
 
 

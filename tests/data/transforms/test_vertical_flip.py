@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from pet.data.transforms import RandomHorizontalFlip, RandomRotate90, RandomVerticalFlip
-from pet.data.transforms.rotate90 import quarter_turn
+from pet.data.transforms.rotate90 import turn
 from tests.data.transforms.samples import LAYOUT, check_pixels, check_sample, draw_sample, same
 
 ORDER = LAYOUT.flip_order()
@@ -41,7 +43,7 @@ def test_both_flips_are_half_a_turn():
     """So that the two mirror images change places of points in the same way."""
     before = drawn()
     flipped = RandomVerticalFlip(1.0, ORDER)(RandomHorizontalFlip(1.0, ORDER)(before, rng()), rng())
-    turned = quarter_turn(quarter_turn(before))
+    turned = turn(before, 2)
     assert np.array_equal(flipped.image, turned.image)
     torch.testing.assert_close(flipped.keypoints, turned.keypoints)
     assert torch.equal(flipped.boxes, turned.boxes)
@@ -51,12 +53,24 @@ def test_quarter_turns():
     before = drawn(1)
     turned = before
     for turns in range(1, 5):
-        turned = quarter_turn(turned)
+        turned = turn(turned, 1)
         assert np.array_equal(turned.image, np.rot90(before.image, turns))
         check_pixels(turned)
         check_sample(turned, (40, 30) if turns % 2 else (30, 40))
     assert torch.equal(turned.boxes, before.boxes)
     torch.testing.assert_close(turned.keypoints, before.keypoints)
+    again = turn(turn(before, 3), 1)
+    assert np.array_equal(again.image, before.image)
+    torch.testing.assert_close(again.keypoints, before.keypoints)
+
+
+def test_a_picture_that_is_resized_later_turns_with_its_size():
+    before = draw_sample(rng(), (30, 40), 5)
+    later = replace(before, image=before.image[:15, :20], resize_to=(30, 40))
+    turned, wanted = turn(later, 3), turn(before, 3)
+    assert turned.image.shape == (20, 15, 3) and turned.size == (40, 30)
+    assert torch.equal(turned.boxes, wanted.boxes)
+    assert torch.equal(turned.keypoints, wanted.keypoints)
 
 
 def test_a_point_stays_on_its_pixel():
@@ -70,7 +84,7 @@ def test_a_point_stays_on_its_pixel():
 
     wanted = colours(before)
     assert len(wanted) > 3
-    assert colours(quarter_turn(before)) == wanted
+    assert colours(turn(before, 1)) == wanted
     assert colours(RandomVerticalFlip(1.0, ORDER)(before, rng())) == wanted
 
 
