@@ -74,8 +74,8 @@ def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) ->
     poor = found(flaws.POOR_AREA)
     if len(poor):
         lines.append(
-            f'{len(poor)} annotations of {file} have an "area" that cannot be meant; that of the '
-            f"mask, or else of the box, stands for it: {name_annotations(table, poor)}"
+            f'{len(poor)} annotations of {file} have an impossible "area"; the area of the mask, '
+            f"or else of the box, is used instead: {name_annotations(table, poor)}"
         )
     return lines
 

@@ -26,7 +26,8 @@ def image_columns(
             raise ValueError(f"{file}: images, id {number}: 'file_name' is {short(name)}, not text")
         if math.prod((int(height), int(width))) > MOST_PIXELS:
             raise ValueError(
-                f"{file}: images, id {number}: {width} x {height} pixels cannot be meant"
+                f"{file}: images, id {number}: {width} x {height} pixels, more than an image "
+                f"may have ({MOST_PIXELS}); correct the width and height"
             )
     coded = [(name or "").encode("utf-8", "surrogatepass") for name in names]
     lengths = np.array([len(code) for code in coded], np.int64)

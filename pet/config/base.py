@@ -31,6 +31,10 @@ def base_cfg() -> Section:
     node.DEVICE = "auto"
     # Output folder. Empty: derived from the path of the YAML, cfgs/a/b.yaml -> ckpts/a/b.
     node.CKPT = ""
+    # Folder of a data set of your own, in any format that Pet reads. Its parts are the data sets
+    # data_train, data_val and data_test; TRAIN.DATASETS and TEST.DATASETS become the first and the
+    # second unless they name other parts. Empty: the data sets that the config names.
+    node.DATA = ""
     # Folder in which data sets are searched, and the shapes are drawn.
     node.DATA_DIR = "data"
     # Iterations between two log lines.
@@ -112,8 +116,15 @@ def _add_solver_keys(node: Section) -> None:
     # Learning rate after warm-up, for the whole batch of TRAIN.BATCH_SIZE images. Source: 0.02
     # for 16 images, Mask R-CNN (He et al. 2017) as trained by Detectron.
     node.SOLVER.BASE_LR = Key(0.02, more_than(0))
-    # Number of optimizer steps.
+    # Batch size that BASE_LR is for: the rate used is BASE_LR * TRAIN.BATCH_SIZE divided by this.
+    # 0 uses BASE_LR for every batch size. Source: Goyal et al. 2017, section 2.1.
+    node.SOLVER.REFERENCE_BATCH_SIZE = Key(0, at_least(0))
+    # Number of optimizer steps. If it is changed without STEPS, and these are then beyond it, they
+    # are scaled with it.
     node.SOLVER.MAX_ITER = Key(90000, at_least(1))
+    # Number of passes over the training images, which sets MAX_ITER, scales STEPS, and shortens the
+    # warm-up to one pass if it is longer; 0: MAX_ITER iterations.
+    node.SOLVER.MAX_EPOCHS = Key(0, at_least(0))
     # Momentum of SGD (unused by ADAMW).
     node.SOLVER.MOMENTUM = Key(0.9, within(0, 1))
     # Weight decay of weights. Source: Detectron.
@@ -140,14 +151,17 @@ def _add_solver_keys(node: Section) -> None:
     node.SOLVER.WARM_UP_METHOD = Key("LINEAR", one_of("LINEAR", "CONSTANT"))
     # "STEP" (times GAMMA at each of STEPS), "COSINE" or "POLY" (both fall to 0 at MAX_ITER).
     node.SOLVER.LR_POLICY = Key("STEP", one_of("STEP", "COSINE", "POLY"))
-    # Iterations at which the STEP policy decays, in increasing order.
-    node.SOLVER.STEPS = Key((60000, 80000), tuple_of(at_least(0), rising=True))
+    # Iterations at which the STEP policy decays, in increasing order. Values below 1 are fractions
+    # of MAX_ITER.
+    node.SOLVER.STEPS = Key((60000.0, 80000.0), tuple_of(at_least(0), rising=True))
     # Factor of each decay of the STEP policy.
     node.SOLVER.GAMMA = Key(0.1, at_least(0))
     # Exponent of the POLY policy. Source: DeepLab (Chen et al. 2017), 0.9.
     node.SOLVER.LR_POW = Key(0.9, at_least(0))
     # Iterations between two checkpoints; 0 writes only the last one.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
+    # Epochs between two checkpoints, with MAX_EPOCHS; 0: SNAPSHOT_ITERS iterations.
+    node.SOLVER.SNAPSHOT_EPOCHS = Key(0, at_least(0))
 
 
 def _add_train_keys(node: Section) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
+from pet.config.data_folder import PART_PREFIX
 from pet.data.datasets import draw_shapes
-from pet.data.formats import FORMATS  # noqa: F401  registers the types
+from pet.data.folder import find_part
 from pet.data.registry import DATASET_TYPES
 
 #: Name -> folder of the images and annotation file, under the folder of COCO.
@@ -61,6 +62,8 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
         return _find_block(name, cfg.DATASETS[name], data_dir)
+    if name.startswith(PART_PREFIX):
+        return _find_part_of_data(name, cfg)
     if name in _COCO or name in _SHAPES:
         _check_data_dir(data_dir)
     if name in _COCO:
@@ -91,6 +94,18 @@ def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
     ]
     classes = tuple(block.get("CLASSES", ()))  # a block made in Python may lack it
     return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES, classes)
+
+
+def _find_part_of_data(name: str, cfg: CfgNode) -> DatasetFiles:
+    """Return the files of a part of the folder ``DATA``."""
+    part = name.removeprefix(PART_PREFIX)
+    if not cfg.DATA:
+        raise ValueError(
+            f"data set {name!r} is the part {part!r} of the folder DATA, which is empty; give the "
+            "folder of your data: DATA FOLDER, or the option --data-path FOLDER"
+        )
+    found_as, found = find_part(Path(expand_home(cfg.DATA, "DATA")), part, cfg.MODEL.MASK_ON)
+    return DatasetFiles(name, found_as, found.images, found.annotations)
 
 
 def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -> Path:

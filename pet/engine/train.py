@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
 from pet.checkpoint.parts import Stateful
 from pet.config import CfgNode, cfg, freeze
+from pet.config.schedule import lr_steps
 from pet.data.build import (
     build_dataset,
     make_train_data_loader,
@@ -32,6 +33,7 @@ from pet.modeling.build import build_model
 from pet.modeling.contract import CompilesDense
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
+from pet.solver.schedule import base_lr, set_iterations
 from pet.structures import ImageList, Targets
 from pet.structures.class_names import UNUSED_CLASS
 from pet.utils import comm
@@ -144,6 +146,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         warn_of_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
     names = [name for name in datasets.class_names if name != UNUSED_CLASS]
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
+    set_schedule(cfg, len(datasets))
 
     model, optimizer, scheduler, checkpointer = _start(cfg, datasets, device, hooks, resumes)
     if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
@@ -256,6 +259,9 @@ def join_processes(device_name: str) -> torch.device:
     device = resolve_device(device_name)
     if setup_distributed(device.type) and device.type == "cuda":
         return torch.device("cuda", get_local_rank())
+    if device.type == "cuda" and device.index is not None:
+        # Otherwise the loader, which pins memory, would also use memory of the first GPU.
+        torch.cuda.set_device(device)
     return device
 
 
@@ -264,6 +270,25 @@ def set_num_classes(cfg: CfgNode, num_classes: int) -> None:
     cfg.defrost()
     cfg.MODEL.NUM_CLASSES = num_classes
     freeze(cfg)
+
+
+def set_schedule(cfg: CfgNode, images: int) -> None:
+    """Write the iterations of ``SOLVER.MAX_EPOCHS`` into the frozen ``cfg``, and log the schedule.
+
+    ``images`` is the number of training images.
+    """
+    cfg.defrost()
+    set_iterations(cfg, images)
+    freeze(cfg)
+    solver = cfg.SOLVER
+    epochs = f"{solver.MAX_EPOCHS} epochs, " if solver.MAX_EPOCHS else ""
+    drops = ""
+    if solver.LR_POLICY == "STEP" and solver.STEPS:
+        drops = f", which falls at iteration {', '.join(map(str, lr_steps(solver)))}"
+    logging_rank(
+        f"schedule: {epochs}{solver.MAX_ITER} iterations of {cfg.TRAIN.BATCH_SIZE} images, "
+        f"learning rate {base_lr(cfg):g}{drops}"
+    )
 
 
 def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:

@@ -47,9 +47,11 @@ def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) 
 
     ``purpose`` is "training" or "testing". Without ``model``, the class is the one registered for
     ``MODEL.TYPE``, or the annotated return type of the function registered for it; if neither is
-    known, nothing is raised. Raises KeyError for an unknown type.
+    known, nothing is raised. Raises KeyError for an unknown type or RoI branch.
     """
     family = _class_of(cfg.MODEL.TYPE) if model is None else type(model)
+    for name in cfg.MODEL.ROI_BRANCHES:
+        registry.ROI_BRANCHES[name]  # raises for an unknown one before data is read
     if family is None:
         return
     for demand in _DEMANDS[purpose]:
