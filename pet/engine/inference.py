@@ -188,7 +188,7 @@ def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
 
 
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
-    """Warn if images have more objects than the model may detect in one."""
+    """Warn if a model may detect fewer objects in an image than there are, or than LVIS counts."""
     limit = detection_limit(cfg)
     if limit is not None and "lvis" in _own_scores(data):
         warn_of_low_limit(data.name, limit.most, limit.key)
