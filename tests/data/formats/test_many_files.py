@@ -21,5 +21,5 @@ def test_the_first_error_ends_it():
             raise ValueError(f"number {number}")
 
     with pytest.raises(ValueError, match="number 5"):
-        read_many(read, range(100_000), Path("x"))
-    assert len(begun) < 100_000
+        read_many(read, range(3000), Path("x"))
+    assert len(begun) < 3000
