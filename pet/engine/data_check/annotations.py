@@ -9,6 +9,7 @@ import numpy as np
 
 from pet.annotations import flaws
 from pet.annotations.report import corners_hint, describe_otherwise, find_left_out
+from pet.data.datasets.coco_report import CROWDS_NOT_MEANT, are_painted
 from pet.engine.data_check.checked_set import Boxes, CheckedSet
 from pet.engine.data_check.findings import (
     NOTE,
@@ -31,7 +32,13 @@ _MOST_STEPS = 200  # boxes to the right that a box is compared with
 
 def annotation_findings(checked: CheckedSet) -> list[Finding]:
     """Return the findings about flaws, doubts and repeated boxes."""
-    return [*_left_out(checked), *_doubts(checked), *_repeated(checked), *_otherwise(checked)]
+    return [
+        *_left_out(checked),
+        *_doubts(checked),
+        *_repeated(checked),
+        *_painted(checked),
+        *_otherwise(checked),
+    ]
 
 
 def _finding(checked: CheckedSet, numbers: np.ndarray, **values: str) -> Finding:
@@ -210,6 +217,20 @@ def empty_images(checked: CheckedSet, left_out: bool) -> list[Finding]:
             where=Where(tuple(checked.image_ids[found].tolist())),
         )
     ]
+
+
+def _painted(checked: CheckedSet) -> Iterable[Finding]:
+    if are_painted(checked.table, checked.chosen):
+        numbers = np.flatnonzero(checked.table.crowds & checked.chosen)
+        yield _finding(
+            checked,
+            numbers,
+            severity=WARNING,
+            kind="painted-crowds",
+            text=f"{counted(len(numbers), 'annotation')} of {int(checked.chosen.sum())} marked as "
+            "crowds, which are not trained on, and all masks that are RLEs are among them",
+            remedy=CROWDS_NOT_MEANT,
+        )
 
 
 def _otherwise(checked: CheckedSet) -> Iterable[Finding]:

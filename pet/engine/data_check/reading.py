@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pet.config import CfgNode
 from pet.data.build import build_dataset, cache_folder
 from pet.data.dataset import Dataset, ground_truth_of
+from pet.data.formats import format as format_module
 from pet.engine.data_check.checked_set import CheckedSet
 from pet.engine.data_check.findings import ERROR, NOTE, Finding
 
-#: The loggers of reading; what they say is found again, or is a note.
-_READING, _FORMATS = "pet.data", "pet.data.formats"
+#: The loggers of reading, whose lines are findings in another form, and the one of the notes of
+#: formats, which have no other.
+_READING, _NOTES = "pet.data", format_module.__name__
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _notes_of_reading(name: str, findings: list[Finding]) -> Iterator[None]:
             text=record.getMessage().removeprefix(prefix),
         )
         for record in lines
-        if record.name.startswith(_FORMATS)
+        if record.name == _NOTES
     ]
 
 

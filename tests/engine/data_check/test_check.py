@@ -76,6 +76,15 @@ def poor_area(train):
     train.annotation(1)["area"] = -1
 
 
+def painted(train):
+    counts = {"size": [48, 64], "counts": [100, 50, 48 * 64 - 150]}
+    train.content["annotations"] = train.content["annotations"][:10]  # of images 1 to 5
+    for n in range(1, 6):
+        train.add(n, [30, 4, 8, 8], 1, segmentation=counts, iscrowd=1)
+    for n in range(6, 13):
+        train.add(n, [4, 4, 16, 16], 1 + n % 2)
+
+
 ANNOTATIONS = [
     (no_width, "unusable-boxes", WARNING, (2,), (3,)),
     (outside, "unusable-boxes", WARNING, (2,), (4,)),
@@ -105,6 +114,13 @@ def test_flawed_annotations(data, alter, kind, severity, images, numbers):
     if alter in (normalised, thin):  # such boxes have other oddities, too
         others |= {"tiny-boxes", "masks-elsewhere"}
     assert set(kinds(report)) - others <= {kind}
+
+
+def test_crowds_that_are_not_meant(data):
+    painted(data.train)
+    found = the(data.check(), "painted-crowds")
+    assert (found.severity, found.where.annotation_ids) == (WARNING, (11, 12, 13, 14, 15))
+    assert found.text.startswith("5 annotations of 22 ") and "crowds-as-objects" in found.remedy
 
 
 def test_masks_count_only_for_models_with_masks(data):
