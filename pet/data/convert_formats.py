@@ -54,8 +54,8 @@ def convert_data(
     A data set of one part becomes ``out``; of several, each becomes a file with the name of the
     part at the end of that of ``out``. With ``shares``, two or three with the sum 1, all parts
     together are divided into train, val and perhaps test, by ``stratify`` with ``seed``. ``kind``
-    is the name of the format, by default the one that the folder has; files such as pet_train.json,
-    which this function wrote, do not count. Names of pictures are relative to ``images``, by
+    is the name of the format, by default the one that the folder has; files that this function
+    wrote do not count. Names of pictures are relative to ``images``, by
     default the image folder of their part. ``crowds_as_objects``: no annotation is a crowd.
 
     Returns lines that tell what was written, and which image folder goes with which file. Raises

@@ -172,18 +172,19 @@ def test_files_beside_the_source_are_found_before_it_and_written_again(tmp_path)
     (tmp_path / "json").mkdir()
     for path in (tmp_path / "pictures").glob("*.json"):
         path.rename(tmp_path / "json" / path.name)
+    out = tmp_path / "annotations/instances.json"
     for seed in range(2):
-        convert_data(tmp_path, tmp_path / "pet.json", shares=(0.5, 0.5), seed=seed)
+        convert_data(tmp_path, out, shares=(0.5, 0.5), seed=seed)
     parts = FORMATS["coco"].find(tmp_path)
     assert [part.name for part in parts] == ["train", "val"]
     assert {part.images for part in parts} == {tmp_path}  # labelme's pictures lie anywhere in it
     assert find_parts(tmp_path)[0] is FORMATS["labelme"]
     (tmp_path / "pictures").rename(tmp_path / "images")
-    convert_data(tmp_path, tmp_path / "pet.json", shares=(0.5, 0.5))
+    convert_data(tmp_path, out, shares=(0.5, 0.5))
     parts = FORMATS["coco"].find(tmp_path)
     assert {part.images for part in parts} == {tmp_path / "images"}
     draw_yolo(tmp_path / "yolo")
-    convert_data(tmp_path / "yolo", tmp_path / "yolo/pet.json", shares=(0.5, 0.5))
+    convert_data(tmp_path / "yolo", tmp_path / "yolo/instances.json", shares=(0.5, 0.5))
     for part in FORMATS["coco"].find(tmp_path / "yolo"):
         assert part.images == tmp_path / "yolo/images"
         assert read_annotations(part.annotations).file_name(0).startswith("train/")

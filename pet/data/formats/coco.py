@@ -32,14 +32,8 @@ _PART_OF = {word: part for part, words in _PARTS.items() for word in words}
 #: Names of a file that is alone in its folder, after those by ``_NAME``.
 _WHOLE = ("result.json", "annotations.json", "instances.json", "coco.json")
 _ROBOFLOW = "_annotations.coco.json"
-#: Names of the files of tools/convert_data.py, which may lie beside what they were made of.
-_OWN = {
-    "train": "pet_train.json",
-    "val": "pet_val.json",
-    "test": "pet_test.json",
-    "all": "pet.json",
-}
-#: Key of "info" in these: the folder in which the names of pictures begin, relative to the file.
+#: Key of "info" in the files of tools/convert_data.py, which may lie beside what they were made of:
+#: the folder in which the names of pictures begin, relative to the file.
 IMAGE_FOLDER = "image_folder"
 _HEAD = 1 << 16  # bytes of a file in which names of pictures are looked for
 _SAMPLE = 5
@@ -51,7 +45,8 @@ def find(folder: Path) -> tuple[Part, ...]:
 
     Files that tools/convert_data.py wrote come before what they were made of.
     """
-    return _in_order(_of_pet(folder)) or find_source(folder)
+    own = _of_names(folder, is_own=True) or _of_whole(folder, is_own=True)
+    return _in_order(own) or find_source(folder)
 
 
 def find_source(folder: Path) -> tuple[Part, ...]:
@@ -96,16 +91,6 @@ def read(
     return Records(entries["images"], entries["categories"], entries["annotations"], tuple(notes))
 
 
-def _of_pet(folder: Path) -> list[Part]:
-    found = [(name, folder / file) for name, file in _OWN.items() if (folder / file).is_file()]
-    parts = [
-        Part(name, images, path)
-        for name, path in found
-        if (images := _image_folder(folder, name, name, path)) is not None
-    ]
-    return [part for part in parts if part.name != "all"] or parts
-
-
 def _of_roboflow(folder: Path) -> Iterator[Part]:
     for name, words in _PARTS.items():
         there = [folder / word for word in words if (folder / word / _ROBOFLOW).is_file()]
@@ -115,7 +100,7 @@ def _of_roboflow(folder: Path) -> Iterator[Part]:
         yield Part("all", folder, folder / _ROBOFLOW)
 
 
-def _of_names(folder: Path) -> list[Part]:
+def _of_names(folder: Path, is_own: bool = False) -> list[Part]:
     """Return the parts whose files are named by them, in ``folder`` or its folder annotations."""
     found: dict[str, tuple[tuple[int, str], Part]] = {}
     for place in (folder / "annotations", folder):
@@ -123,6 +108,8 @@ def _of_names(folder: Path) -> list[Part]:
             match = _NAME.fullmatch(path.stem)
             part = _PART_OF.get(match[2].lower()) if match else None
             if match is None or part is None or not (match[1] or _is_coco(path)):
+                continue
+            if is_own != _is_own(path):
                 continue
             images = _image_folder(folder, f"{match[2]}{match[3]}", part, path)
             # instances before person_keypoints, and then the latest year
@@ -135,13 +122,13 @@ def _of_names(folder: Path) -> list[Part]:
     return [part for part in parts if part.name != "all"] or parts
 
 
-def _of_whole(folder: Path) -> Iterator[Part]:
+def _of_whole(folder: Path, is_own: bool = False) -> list[Part]:
     for place in (folder, folder / "annotations"):
-        for name in _WHOLE:
-            if (place / name).is_file() and _is_coco(place / name):
-                images = _image_folder(folder, "default", "all", place / name)
-                yield Part("all", images or folder, place / name)
-                return
+        for path in (place / name for name in _WHOLE):
+            if _is_coco(path) and is_own == _is_own(path):
+                images = _image_folder(folder, "default", "all", path)
+                return [Part("all", images or folder, path)]
+    return []
 
 
 def _image_folder(folder: Path, name: str, part: str, file: Path) -> Path | None:
@@ -179,6 +166,11 @@ def _texts(key: str, text: bytes) -> list[str]:
         with suppress(ValueError):
             values.append(str(load_json(value)))
     return [value for value in values if "\0" not in value]
+
+
+def _is_own(path: Path) -> bool:
+    """Whether tools/convert_data.py wrote the file."""
+    return path.is_file() and bool(_first_names(path)[0])
 
 
 def _is_coco(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Findings about pictures that come twice, in one data set or two, and about those not named."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -109,6 +110,7 @@ def unnamed_pictures(sets: Sequence[Files]) -> list[Finding]:
             every = table.file_names(np.arange(len(table.image_ids)))
             names = named.setdefault(folder, set())
             names |= {str(name).replace("\\", "/") for name in every}
+            names |= {os.path.relpath(path, folder) for path in files.paths}  # as they were found
             if files.checked.name not in users.setdefault(folder, []):
                 users[folder].append(files.checked.name)
     findings = []

@@ -3,6 +3,7 @@
 N images.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,7 +48,11 @@ def shown_name(checked: CheckedSet, path: str) -> str:
 def find_files(checked: CheckedSet) -> Files:
     """Return the files of the images; none is opened."""
     dataset = checked.dataset
-    paths, missing = resolve_names(Path(), [dataset.info(n).file for n in range(len(dataset))])
+    # Relative to the image folder, as training resolves the names.
+    folder = Path(getattr(dataset, "folder", "."))
+    files = [os.path.relpath(dataset.info(n).file, folder) for n in range(len(dataset))]
+    names, missing = resolve_names(folder, files)
+    paths = [str(folder / name) for name in names]
     present = sorted(set(range(len(paths))) - set(missing))
     reads_files = bool(getattr(dataset, "reads_files", False))
     return Files(checked, tuple(paths), tuple(present), reads_files)

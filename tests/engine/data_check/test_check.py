@@ -258,6 +258,13 @@ def test_a_set_trained_and_tested(data):
     assert [summary.purpose for summary in report.summaries] == ["train", "test"]
 
 
+def test_pictures_that_are_named_with_folders_of_another_place(data):
+    """As training finds them."""
+    for image in data.train.content["images"]:
+        image["file_name"] = f"images\\4/{image['file_name']}"
+    assert kinds(data.check()) == {}
+
+
 def test_pictures_that_no_annotation_names(data):
     (data.train.images / "deep").mkdir()
     shutil.copy(data.val.picture(1), data.train.images / "deep" / "other.png")
