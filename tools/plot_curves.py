@@ -1,4 +1,4 @@
-"""Plot losses, learning rate and times of one or more runs: plot_curves.py CKPT [CKPT ...]."""
+"""Plot losses, scores, learning rate and times of runs: plot_curves.py CKPT [CKPT ...]."""
 
 import argparse
 from pathlib import Path

@@ -25,14 +25,14 @@ from pet.weights.torch_file import read_torch_file, write_torch_file
 
 _logger = logging.getLogger(__name__)
 
-LATEST = "model_latest.pth"
+LATEST, BEST = "model_latest.pth", "model_best.pth"
 _ENTRIES = ("model", "optimizer", "optimizer_type", "scheduler", "iteration", "class_names")
 # Further entries in checkpoints of this or earlier versions.
 _FURTHER_ENTRIES = ("keypoints", "pet_version")
 
 
 class Checkpointer:
-    """Writes ``model_iter{N}.pth`` and ``model_latest.pth`` into a folder, and resumes from it.
+    """Writes ``model_iter{N}.pth``, ``model_latest.pth`` and ``model_best.pth``, and resumes a run.
 
     A checkpoint is a dict of ``model``, ``optimizer`` and ``scheduler`` (state dicts),
     ``optimizer_type``, ``iteration``, ``class_names`` (without the background), ``keypoints``
@@ -85,9 +85,40 @@ class Checkpointer:
         """
         if not is_main_process():
             return
-        state = _unwrap(model).state_dict()
+        path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
+        write_torch_file(self._content(model, optimizer, scheduler), path)
+        if copy_latest:
+            with atomic_path(self._folder / LATEST) as temporary:
+                _link_or_copy(path, temporary)
+        _logger.info("checkpoint of iteration %d written to %s", scheduler.iteration, path)
+
+    def save_best(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: LearningRateScheduler,
+        is_latest: bool = False,
+    ) -> None:
+        """Write ``model_best.pth``, a checkpoint like those of ``save``, which raises the same.
+
+        If it ``is_latest``, ``model_iter{iteration}.pth`` and ``model_latest.pth`` become copies of
+        it: after it, so that none of them tells of a best one that there is not.
+        """
+        if not is_main_process():
+            return
+        write_torch_file(self._content(model, optimizer, scheduler), self._folder / BEST)
+        copies = (f"model_iter{scheduler.iteration}.pth", LATEST) if is_latest else ()
+        for name in copies:
+            with atomic_path(self._folder / name) as temporary:
+                _link_or_copy(self._folder / BEST, temporary)
+
+    def _content(
+        self, model: nn.Module, optimizer: Optimizer, scheduler: LearningRateScheduler
+    ) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        state = unwrap(model).state_dict()
         _check_finite(state, scheduler.iteration)
-        content = {
+        return {
             "model": state,
             "optimizer": optimizer.state_dict(),
             "optimizer_type": type(optimizer).__name__,
@@ -98,12 +129,6 @@ class Checkpointer:
             "pet_version": __version__,
             **self._parts.state(),
         }
-        path = self._folder / f"model_{infix}{scheduler.iteration}.pth"
-        write_torch_file(content, path)
-        if copy_latest:
-            with atomic_path(self._folder / LATEST) as temporary:
-                _link_or_copy(path, temporary)
-        _logger.info("checkpoint of iteration %d written to %s", scheduler.iteration, path)
 
     def resume(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LearningRateScheduler
@@ -125,7 +150,7 @@ class Checkpointer:
                 )
             return False
         content = self._read(path)
-        bare = _unwrap(model)
+        bare = unwrap(model)
         points = self._keypoints.names if self._keypoints else ()
         weights = _weights_of_same_model(bare, content, path, self._class_names, points)
         optimizer_state = _with_present_options(optimizer, content, path)
@@ -184,7 +209,8 @@ def build_checkpointer(
     return Checkpointer(cfg.CKPT, solver.SNAPSHOT_ITERS, solver.MAX_ITER, class_names, keypoints)
 
 
-def _unwrap(model: nn.Module) -> nn.Module:
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model itself of a wrapper for several devices or processes."""
     return model.module if isinstance(model, DataParallel | DistributedDataParallel) else model
 
 

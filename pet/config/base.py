@@ -158,6 +158,9 @@ def _add_solver_keys(node: Section) -> None:
     node.SOLVER.GAMMA = Key(0.1, at_least(0))
     # Exponent of the POLY policy. Source: DeepLab (Chen et al. 2017), 0.9.
     node.SOLVER.LR_POW = Key(0.9, at_least(0))
+    # Scorings (TEST.EVAL_PERIOD) in a row without a higher figure of TEST.BEST_KEY after which the
+    # run ends; 0 for never.
+    node.SOLVER.EARLY_STOP = Key(0, at_least(0))
     # Iterations between two checkpoints; 0 writes only the last one.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
     # Epochs between two checkpoints, with MAX_EPOCHS; 0: SNAPSHOT_ITERS iterations.
@@ -198,8 +201,8 @@ def _add_train_keys(node: Section) -> None:
     # Precision in which the network is trained, "float32" or "bfloat16" (autocast: convolutions and
     # matrix products in bfloat16, weights, losses and boxes in float32).
     node.TRAIN.PRECISION = Key("float32", one_of("float32", "bfloat16"))
-    # Names of registered hooks, which are called between the steps, in this order. Pet has none
-    # itself; see docs/extending.md.
+    # Names of registered hooks, which are called between the steps, in this order. Pet registers
+    # none itself: TEST.EVAL_PERIOD switches its own on. See docs/extending.md.
     node.TRAIN.HOOKS = ()
     # Whether a run continues from CKPT/model_latest.pth if it exists.
     node.TRAIN.AUTO_RESUME = True
@@ -211,6 +214,16 @@ def _add_test_keys(node: Section) -> None:
     node.TEST.WEIGHTS = ""
     # Names of the data sets to test on, one after the other.
     node.TEST.DATASETS = ()
+    # Iterations of training between two scorings on TEST.DATASETS, with one more after the last
+    # step; 0 for none.
+    node.TEST.EVAL_PERIOD = Key(0, at_least(0))
+    # Epochs between two scorings, with SOLVER.MAX_EPOCHS; 0: EVAL_PERIOD iterations.
+    node.TEST.EVAL_EPOCHS = Key(0, at_least(0))
+    # Figure whose highest value marks the weights that training keeps in CKPT/model_best.pth:
+    # "KIND/FIGURE", such as "bbox/AP" or "segm/AP50", with several data sets "NAME/KIND/FIGURE".
+    # Empty: the AP of masks if there are any, else of keypoints, else of boxes (the AR1000 of
+    # proposals), on the first of TEST.DATASETS.
+    node.TEST.BEST_KEY = ""
     # Length of the shorter image side, in pixels.
     node.TEST.SCALE = Key(800, at_least(1))
     # Longest allowed image side, in pixels.

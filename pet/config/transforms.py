@@ -28,7 +28,7 @@ def add_transform_keys(node: Section) -> None:
 
     node.TRAIN.LARGE_SCALE_JITTER = Section()
     # "large_scale_jitter": height and width of all training images, in pixels. Source: Ghiasi et
-    # al. 2021 (Simple Copy-Paste), section 4.1, as in Detectron2.
+    # al. 2021 (Simple Copy-Paste), as in Detectron2.
     node.TRAIN.LARGE_SCALE_JITTER.SIZE = Key((1024, 1024), tuple_of(at_least(1), length=2))
     # Least and greatest scale, in units of the one at which the image just fits into SIZE. Source:
     # section 3 of the paper.

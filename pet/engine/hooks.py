@@ -1,17 +1,20 @@
 """Hooks: the calls that features get during a training run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.optim import Optimizer
 
 from pet.checkpoint.checkpointer import Checkpointer
 from pet.config import CfgNode, cfg
+from pet.engine.interrupt import Interrupt
 from pet.logger.training_logger import TrainingLogger
 from pet.solver.lr_scheduler import LearningRateScheduler
 from pet.utils.registry import Registry
+
+Batch = TypeVar("Batch")
 
 
 @dataclass
@@ -25,11 +28,26 @@ class TrainingRun:
     logger: TrainingLogger
     # Of the model, at the last step; {} before the first.
     outputs: dict[str, Any] = field(default_factory=dict)
+    interrupt: Interrupt | None = None  # of Ctrl-C, if a run handles it
+    stopped: str = ""  # why a hook ended the run; "" while it goes on
 
     @property
     def iteration(self) -> int:
         """Number of steps done since the start of the run, including those before a resume."""
         return self.scheduler.iteration
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step; all processes must call this after the same one."""
+        self.stopped = reason
+
+    def until_stopped(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield ``batches`` up to the end of the step after which a hook ended the run."""
+        if self.stopped:
+            return
+        for batch in batches:
+            yield batch
+            if self.stopped:
+                return
 
 
 class Hook:

@@ -1,31 +1,21 @@
 """Testing: detections of a whole data set, in one process or several, and their score."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pet.annotations import Annotations
 from pet.config import CfgNode, cfg
-from pet.data.build import (
-    build_dataset,
-    cache_folder,
-    make_test_data_loader,
-    resolve_num_classes,
-    resolve_num_keypoints,
-)
-from pet.data.dataset import Dataset, ground_truth_of
+from pet.data.build import make_test_data_loader, resolve_num_classes, resolve_num_keypoints
 from pet.engine.augmentation import with_augmentation
-from pet.engine.class_match import ClassMatch, match_classes
-from pet.engine.train import join_processes, set_num_classes, set_num_keypoints
+from pet.engine.eval_set import EvalSet, own_scores, read_eval_set
+from pet.engine.start import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
-from pet.evaluation.coco import evaluate_coco, scored_classes, write_metrics
-from pet.evaluation.lvis import evaluate_lvis, warn_of_low_limit
+from pet.evaluation.coco import evaluate_coco
+from pet.evaluation.lvis import evaluate_lvis
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import (
@@ -35,12 +25,13 @@ from pet.evaluation.results import (
     unread_images,
     write_shard,
 )
+from pet.evaluation.score_files import Metrics, remove_scores, write_scores
 from pet.evaluation.voc import evaluate_voc
 from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
 from pet.logger.progress import show_progress
 from pet.logger.training_logger import logging_rank, setup_logging
-from pet.modeling.abilities import check_abilities, detection_limit, result_kinds
+from pet.modeling.abilities import check_abilities, result_kinds
 from pet.modeling.build import build_model
 from pet.structures import Detections, ImageInfo
 from pet.utils import comm
@@ -49,8 +40,6 @@ from pet.utils.background import map_in_background
 from pet.utils.env import cpu_count, describe_env
 from pet.weights.import_weights import ImportedWeights, import_weights
 from pet.weights.load import load_weights, require_weights
-
-_logger = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
@@ -93,7 +82,7 @@ def run_test(cfg: CfgNode = cfg, nproc: int | None = None) -> None:
         _test_part(0, 1, cfg, device, job)
     try:
         if comm.is_main_process():
-            _score(cfg, world_size, job)
+            score_shares(job.sets, _share(0, world_size, cfg), cfg)
     finally:
         comm.synchronize()  # the others wait here, even if the first raises an error
 
@@ -103,15 +92,19 @@ def _processes_for(name: str, device: torch.device) -> int:
     return torch.cuda.device_count() if device.type == "cuda" and ":" not in name else 1
 
 
-@dataclass(frozen=True)
-class _TestSet:
-    """A data set to test on, with the classes of the weights matched to its own."""
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A process's share of a test, and the folder of the results of all processes."""
 
-    name: str
-    data: Dataset
-    match: ClassMatch
-    by_name: bool  # whether classes were matched by name; if not, they are the data set's
-    truth: Annotations  # the ground truth of the score
+    folder: Path  # with a subfolder for each data set
+    rank: int = 0
+    world_size: int = 1
+    draws: bool = False  # whether pictures of the detections are drawn, as ``VIS`` says
+
+    def shards(self, name: str) -> list[Path]:
+        """Return the files in which the processes write their results of data set ``name``."""
+        folder, count = self.folder / name, self.world_size
+        return [folder / f"part_{rank}_of_{count}.jsonl" for rank in range(count)]
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ class _Job:
     """The weights and the data sets of a test; each process reads each of their files once."""
 
     weights: ImportedWeights
-    sets: tuple[_TestSet, ...]
+    sets: tuple[EvalSet, ...]
 
 
 def _prepare(cfg: CfgNode) -> _Job:
@@ -136,7 +129,10 @@ def _prepare(cfg: CfgNode) -> _Job:
             "tools/rcnn/train_net.py and the same config, or give TEST.WEIGHTS"
         )
     weights = import_weights(file)
-    sets = tuple(_test_set(name, weights, cfg) for name in cfg.TEST.DATASETS)
+    sets = tuple(
+        read_eval_set(name, weights.class_names, cfg, weights.names_classes)
+        for name in cfg.TEST.DATASETS
+    )
     counts = {each.name: _count_labels(each, weights, cfg) for each in sets}
     set_num_classes(cfg, _same(counts, "classes"))
     points = {
@@ -150,7 +146,7 @@ def _prepare(cfg: CfgNode) -> _Job:
     return _Job(weights, sets)
 
 
-def _count_labels(tested: _TestSet, weights: ImportedWeights, cfg: CfgNode) -> int:
+def _count_labels(tested: EvalSet, weights: ImportedWeights, cfg: CfgNode) -> int:
     """Return the number of classes, with the background, of the model for a data set."""
     if not tested.by_name:
         return resolve_num_classes(tested.data, cfg)
@@ -162,49 +158,6 @@ def _count_labels(tested: _TestSet, weights: ImportedWeights, cfg: CfgNode) -> i
             "from the weights"
         )
     return count
-
-
-def _test_set(name: str, weights: ImportedWeights, cfg: CfgNode) -> _TestSet:
-    """Read data set ``name``, and match its classes with those of ``weights``."""
-    data = build_dataset((name,), is_train=False, cfg=cfg)
-    trained = () if cfg.MODEL.RPN_ONLY else weights.class_names
-    if not weights.names_classes and not set(trained) & set(data.class_names):
-        trained = ()  # COCO's classes, guessed from their number, do not fit
-    match = match_classes(trained, name, data.class_names, data.category_ids)
-    if match.note:
-        _logger.log(logging.WARNING if match.is_partial else logging.INFO, "%s", match.note)
-    truth = ground_truth_of(data, cache_folder(cfg))
-    places = truth.places(data.image_ids)
-    lacking = [n for n, place in zip(data.image_ids, places, strict=True) if place < 0]
-    if lacking:
-        raise ValueError(
-            f"{truth.file} lacks {len(lacking)} of the images of data set {name!r}, which it is to "
-            f"score; the first ids are {lacking[:5]}"
-        )
-    if truth.has_annotations and not cfg.MODEL.RPN_ONLY:
-        scored_classes(truth, data.class_names, data.category_ids)
-    _warn_of_crowded_images(truth, data, cfg)
-    return _TestSet(name, data, match, bool(trained), truth)
-
-
-def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
-    """Warn if images have more objects than the model may detect in one."""
-    limit = detection_limit(cfg)
-    if limit is not None and "lvis" in _own_scores(data):
-        warn_of_low_limit(data.name, limit.most, limit.key)
-    counts = truth.objects_per_image()[truth.places(data.image_ids)]
-    if limit is not None and counts.size and counts.max() > limit.most:
-        _logger.warning(
-            "%d of the images of %s have more than %d objects, the most image %d with %d, but %s "
-            "lets at most %d be found in an image; raise it to find more",
-            (counts > limit.most).sum(),
-            data.name,
-            limit.most,
-            data.image_ids[counts.argmax()],
-            counts.max(),
-            limit.key,
-            limit.most,
-        )
 
 
 def _same(counts: Mapping[str, int], what: str) -> int:
@@ -220,25 +173,14 @@ def _weights_file(cfg: CfgNode) -> Path:
 
 def _test_part(rank: int, world_size: int, cfg: CfgNode, device: torch.device, job: _Job) -> None:
     """Write the results of this process's part of every data set."""
-    if device.type == "cpu":
-        # Threads split sums. With equally many threads in every process, the last digit does not
-        # depend on the number of processes.
-        torch.set_num_threads(cpu_count())
     model = build_model(device, cfg)
     load_weights(model, job.weights, strict=True, cfg=cfg)
-    prepare_for_inference(model.eval(), cfg.TEST.PRECISION)
-    for tested in job.sets:
-        data = tested.data
-        loader = make_test_data_loader(data, rank, world_size, cfg=cfg)
-        detector = with_augmentation(model, cfg, data.keypoint_layout)
-        found: Iterable[tuple[ImageInfo, Detections]] = detect(
-            detector, loader, device, cfg.TEST.PRECISION
-        )
-        if rank == 0:
-            share = -(-len(data) // world_size)
-            found = show_progress(found, f"testing on {tested.name}", share, "images")
-        results = _results(found, tested, cfg)
-        write_shard(_shard(_folder(cfg, tested.name), rank, world_size), results)
+    write_share(model, job.sets, _share(rank, world_size, cfg), cfg)
+
+
+def _share(rank: int, world_size: int, cfg: CfgNode) -> Share:
+    folder = Path(cfg.CKPT, "test")
+    return Share(folder=folder, rank=rank, world_size=world_size, draws=cfg.VIS.ENABLED)
 
 
 def _test_spawned(rank: int, world_size: int, cfg: CfgNode, device: torch.device) -> None:
@@ -260,13 +202,37 @@ def _device_of(rank: int, device: torch.device) -> torch.device:
     return torch.device("cuda", rank % torch.cuda.device_count())
 
 
+def write_share(model: nn.Module, sets: Iterable[EvalSet], share: Share, cfg: CfgNode) -> None:
+    """Write the results of ``model`` on this process's share of every data set.
+
+    This changes ``model``: it is prepared for inference. On the CPU it changes the number of
+    threads.
+    """
+    device = next(model.parameters()).device
+    if device.type == "cpu":
+        # Threads split sums. With equally many threads in every process, the last digit does not
+        # depend on the number of processes.
+        torch.set_num_threads(cpu_count())
+    prepare_for_inference(model.eval(), cfg.TEST.PRECISION)
+    for tested in sets:
+        data = tested.data
+        loader = make_test_data_loader(data, share.rank, share.world_size, cfg=cfg)
+        detector = with_augmentation(model, cfg, data.keypoint_layout)
+        found: Iterable[tuple[ImageInfo, Detections]] = detect(
+            detector, loader, device, cfg.TEST.PRECISION
+        )
+        if share.rank == 0:
+            count = -(-len(data) // share.world_size)
+            found = show_progress(found, f"testing on {tested.name}", count, "images")
+        results = _results(found, tested, share.draws, cfg)
+        write_shard(share.shards(tested.name)[share.rank], results)
+
+
 def _results(
-    found: Iterable[tuple[ImageInfo, Detections]], tested: _TestSet, cfg: CfgNode
+    found: Iterable[tuple[ImageInfo, Detections]], tested: EvalSet, draws: bool, cfg: CfgNode
 ) -> Iterator[ImageResults]:
-    """Turn detections into records, drawing those that ``VIS`` asks for."""
-    pictures = None
-    if cfg.VIS.ENABLED:
-        pictures = VisPictures(tested.data, tested.match.class_names, cfg)
+    """Turn detections into records, drawing those that ``VIS`` asks for if it ``draws``."""
+    pictures = VisPictures(tested.data, tested.match.class_names, cfg) if draws else None
 
     def draw_and_record(pair: tuple[ImageInfo, Detections]) -> ImageResults:
         info, detections = pair
@@ -280,60 +246,54 @@ def _results(
     return map_in_background(draw_and_record, found)
 
 
-def _score(cfg: CfgNode, world_size: int, job: _Job) -> None:
-    """Merge the parts, evaluate each data set and log where the files are."""
-    troubles = []
-    for tested in job.sets:
-        name, folder = tested.name, _folder(cfg, tested.name)
-        shards = [_shard(folder, rank, world_size) for rank in range(world_size)]
+def score_shares(
+    sets: Iterable[EvalSet], share: Share, cfg: CfgNode
+) -> dict[str, dict[str, Metrics]]:
+    """Merge what all processes wrote, evaluate each data set and log where the files are.
+
+    Returns the scores by data set and kind of result; a data set without annotations has none.
+    Raises ValueError if pictures of a data set could not be read.
+    """
+    troubles, scores = [], {}
+    for tested in sets:
+        name, folder = tested.name, share.folder / tested.name
+        shards = share.shards(name)
         files = merge_shards(shards, folder, tested.data.image_ids, result_kinds(cfg))
         errors = list(unread_images(shards).values())
         for shard in shards:
             shard.unlink()
+        remove_scores(folder)  # of an earlier test
         if errors:
-            (folder / "metrics.json").unlink(missing_ok=True)  # of an earlier test
             troubles.append(
                 f"{len(errors)} of {len(tested.data)} pictures of {name} could not be read, so "
                 f"that it is not scored; the results of the others are in {folder}: "
                 f"{'; '.join(errors[:3])}{' ...' if len(errors) > 3 else ''}"
             )
         elif tested.truth.has_annotations:
-            write_metrics(folder / "metrics.json", _evaluate(tested, files, cfg))
+            scores[name] = _evaluate(tested, files, cfg)
+            write_scores(folder, scores[name])
         else:
-            (folder / "metrics.json").unlink(missing_ok=True)
             logging_rank(f"{tested.truth.file} has no annotations, so that {name} is not scored")
         logging_rank(f"results of {name} are in {folder}")
-        if cfg.VIS.ENABLED:
+        if share.draws:
             logging_rank(f"pictures of {name} are in {Path(cfg.CKPT, 'vis', name)}")
     if troubles:
         raise ValueError("; ".join(troubles))
+    return scores
 
 
-def _evaluate(tested: _TestSet, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Any]:
+def _evaluate(tested: EvalSet, files: Mapping[str, Path], cfg: CfgNode) -> dict[str, Metrics]:
     """Return the scores of each kind of result."""
     data, truth = tested.data, tested.truth
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
-    if "lvis" in _own_scores(data):
+    if "lvis" in own_scores(data):
         return dict(evaluate_lvis(truth, files, data.image_ids, data.class_names, ids))
     sigmas = cfg.KRCNN.SIGMAS
-    scores: dict[str, Any] = {
+    scores: dict[str, Metrics] = {
         **evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas)
     }
-    if "voc" in _own_scores(data) and "bbox" in files:
+    if "voc" in own_scores(data) and "bbox" in files:
         scores["voc"] = evaluate_voc(truth, files["bbox"], data.image_ids, data.class_names, ids)
     return scores
-
-
-def _own_scores(data: Dataset) -> tuple[str, ...]:
-    """Return the scores that the format of a data set has besides, or in place of, COCO's."""
-    return tuple(getattr(data, "scores", ()))
-
-
-def _folder(cfg: CfgNode, name: str) -> Path:
-    return Path(cfg.CKPT, "test", name)
-
-
-def _shard(folder: Path, rank: int, world_size: int) -> Path:
-    return folder / f"part_{rank}_of_{world_size}.jsonl"

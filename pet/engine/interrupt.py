@@ -20,20 +20,39 @@ _TWICE = "interrupted twice: stopped at once, without a checkpoint; earlier ones
 class Interrupt:
     """Whether Ctrl-C was pressed, and whether a run was ended by it.
 
-    ``came``: pressed, in this process. ``ended``: the run was ended, the same in all processes.
+    ``came``: pressed, in this process. ``came_twice``: pressed again, to stop at once. ``ended``:
+    the run was ended, the same in all processes.
     """
 
     def __init__(self, device: torch.device) -> None:
         """``device`` is that of the processes' communication."""
-        self.came = self.ended = False
+        self.came = self.came_twice = self.ended = False
+        self._raises = False
         self._device = device
         self._last_vote: _Vote | None = None
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle the signal: remember the first, raise KeyboardInterrupt at the second."""
         if self.came:
+            self.came_twice = True
             raise KeyboardInterrupt(_TWICE)
         self.came = True
+        if self._raises:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt in the block at the first signal, too, or now if it has come.
+
+        It is for long work of a hook, which catches it unless ``came_twice``; the run then ends.
+        """
+        self._raises = True
+        try:
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._raises = False
 
     def until(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield ``batches`` up to the end of the step in which Ctrl-C was pressed.

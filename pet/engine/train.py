@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 
 from pet.checkpoint.checkpointer import LATEST, Checkpointer, build_checkpointer
 from pet.checkpoint.parts import Stateful
-from pet.config import CfgNode, cfg, freeze
-from pet.config.schedule import lr_steps
+from pet.config import CfgNode, cfg
 from pet.data.build import (
     build_dataset,
     make_train_data_loader,
@@ -26,20 +25,20 @@ from pet.data.dataset import Dataset
 from pet.engine.data_check.before_training import warn_of_data
 from pet.engine.hooks import Hook, Hooks, TrainingRun, build_hooks
 from pet.engine.interrupt import Interrupt, catching_interrupts
+from pet.engine.scoring import SCORING, Scoring, build_scoring, check_scoring
+from pet.engine.start import join_processes, set_num_classes, set_num_keypoints, set_schedule
 from pet.evaluation.oks import warn_of_sigmas
-from pet.launch.processes import get_local_rank, setup_distributed
 from pet.logger.training_logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.modeling.abilities import check_abilities
 from pet.modeling.build import build_model
 from pet.modeling.contract import CompilesDense
 from pet.solver.lr_scheduler import LearningRateScheduler, build_lr_scheduler
 from pet.solver.optimizer import build_optimizer
-from pet.solver.schedule import base_lr, set_iterations
 from pet.structures import ImageList, Targets
 from pet.structures.class_names import UNUSED_CLASS
 from pet.utils import comm
 from pet.utils.autocast import autocast
-from pet.utils.env import describe_env, resolve_device
+from pet.utils.env import describe_env
 from pet.utils.files import atomic_path
 from pet.utils.seed import mix_seeds, seed_all
 from pet.weights.load import load_weights, require_weights
@@ -57,6 +56,7 @@ class TrainingOptions:
     clip_grad_norm: float = 0.0  # gradients are scaled down to this total L2 norm; 0: never
     precision: str = "float32"  # of the forward pass, as in TRAIN.PRECISION
     hook: Hook = field(default_factory=Hook)  # of several: ``Hooks``
+    interrupt: Interrupt | None = None  # of Ctrl-C, for hooks that work for long
 
 
 def train(
@@ -74,11 +74,14 @@ def train(
     """
     options = options or TrainingOptions()
     hook = options.hook
-    run = TrainingRun(model, optimizer, scheduler, checkpointer, logger)
+    run = TrainingRun(
+        model, optimizer, scheduler, checkpointer, logger, interrupt=options.interrupt
+    )
     hook.before_training(run)
     model.train()
     device = next(model.parameters()).device
-    for iteration, (images, targets, _) in enumerate(loader, scheduler.iteration):
+    steps = enumerate(run.until_stopped(loader), scheduler.iteration)
+    for iteration, (images, targets, _) in steps:
         logger.iter_tic()
         logger.data_tic()
         seed_all(mix_seeds(options.seed, iteration, comm.get_rank()))
@@ -149,12 +152,14 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
     set_schedule(cfg, len(datasets))
 
+    scoring = build_scoring(datasets.class_names, cfg)
+    if scoring is not None:
+        hooks[SCORING] = scoring
     model, optimizer, scheduler, checkpointer = _start(cfg, datasets, device, hooks, resumes)
-    if scheduler.iteration >= cfg.SOLVER.MAX_ITER:
-        logging_rank(
-            f"{folder} already holds a run of {scheduler.iteration} iterations; for a new one give "
-            "another CKPT, for a longer one a larger SOLVER.MAX_ITER"
-        )
+    if scoring is not None:
+        scoring.check_model(model)
+    if ended := _why_ended(scheduler.iteration, scoring, cfg):
+        logging_rank(ended)
         return
 
     loader = make_train_data_loader(
@@ -183,15 +188,32 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
                 clip_grad_norm=cfg.SOLVER.CLIP_GRAD_NORM,
                 precision=cfg.TRAIN.PRECISION,
                 hook=hook,
+                interrupt=interrupt,
             ),
         )
-        if interrupt.ended and scheduler.iteration > start_iter:
+        if (interrupt.ended or run.stopped) and scheduler.iteration > start_iter:
             if not checkpointer.is_due(scheduler.iteration):
                 logger.check_finite()
                 checkpointer.save(model, optimizer, scheduler)
                 hook.after_save(run)
             comm.synchronize()  # or a launcher would end the process that is still writing
+    if run.stopped:
+        logging_rank(run.stopped)
     _conclude(interrupt, start_iter, scheduler.iteration, cfg)
+
+
+def _why_ended(iteration: int, scoring: Scoring | None, cfg: CfgNode) -> str:
+    """Return why a run that is at ``iteration`` has no step left, or ""."""
+    if scoring is not None and scoring.owes(iteration):
+        return ""
+    if iteration >= cfg.SOLVER.MAX_ITER:
+        return (
+            f"{cfg.CKPT} already holds a run of {iteration} iterations; for a new one give another "
+            "CKPT, for a longer one a larger SOLVER.MAX_ITER"
+        )
+    reason = scoring.why_stopped() if scoring is not None else ""
+    advice = "to train on, give a larger SOLVER.EARLY_STOP, or 0; for a new run another CKPT"
+    return f"{reason}; {advice}" if reason else ""
 
 
 def _start(
@@ -240,7 +262,11 @@ def _conclude(interrupt: Interrupt, start_iter: int, iteration: int, cfg: CfgNod
 
 
 def _check_start(cfg: CfgNode, resumes: bool) -> None:
-    """Find missing weights before data is read; log weights that are not read, or never trained."""
+    """Find missing weights before data is read; log weights that are not read, or never trained.
+
+    Also check the keys of scoring.
+    """
+    check_scoring(cfg)
     if resumes and cfg.TRAIN.WEIGHTS:
         logging_rank(
             f"going on with the run in {cfg.CKPT}, so TRAIN.WEIGHTS is not read; for a new run "
@@ -254,50 +280,6 @@ def _check_start(cfg: CfgNode, resumes: bool) -> None:
             "first stages are never trained; from random weights give MODEL.BATCH_NORM bn and "
             "BACKBONE.FREEZE_AT 0"
         )
-
-
-def join_processes(device_name: str) -> torch.device:
-    """Join the process group if a launcher started several; return this process's device."""
-    device = resolve_device(device_name)
-    if setup_distributed(device.type) and device.type == "cuda":
-        return torch.device("cuda", get_local_rank())
-    if device.type == "cuda" and device.index is not None:
-        # Otherwise the loader, which pins memory, would also use memory of the first GPU.
-        torch.cuda.set_device(device)
-    return device
-
-
-def set_num_classes(cfg: CfgNode, num_classes: int) -> None:
-    """Write the number of classes, with the background, into the frozen ``cfg``."""
-    cfg.defrost()
-    cfg.MODEL.NUM_CLASSES = num_classes
-    freeze(cfg)
-
-
-def set_schedule(cfg: CfgNode, images: int) -> None:
-    """Write the iterations of ``SOLVER.MAX_EPOCHS`` into the frozen ``cfg``, and log the schedule.
-
-    ``images`` is the number of training images.
-    """
-    cfg.defrost()
-    set_iterations(cfg, images)
-    freeze(cfg)
-    solver = cfg.SOLVER
-    epochs = f"{solver.MAX_EPOCHS} epochs, " if solver.MAX_EPOCHS else ""
-    drops = ""
-    if solver.LR_POLICY == "STEP" and solver.STEPS:
-        drops = f", which falls at iteration {', '.join(map(str, lr_steps(solver)))}"
-    logging_rank(
-        f"schedule: {epochs}{solver.MAX_ITER} iterations of {cfg.TRAIN.BATCH_SIZE} images, "
-        f"learning rate {base_lr(cfg):g}{drops}"
-    )
-
-
-def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:
-    """Write the number of points of an object into the frozen ``cfg``."""
-    cfg.defrost()
-    cfg.KRCNN.NUM_KEYPOINTS = num_keypoints
-    freeze(cfg)
 
 
 def _compile(model: nn.Module) -> None:

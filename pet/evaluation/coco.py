@@ -49,6 +49,7 @@ class CocoMetrics:
     ARm: float
     ARl: float
     per_class: Mapping[str, float | None]  # AP by class name; None: no ground truth
+    per_class_50: Mapping[str, float | None]  # the same at IoU 0.50 alone
     summary: str  # the twelve figures as COCO prints them
 
 
@@ -130,13 +131,14 @@ def warn_of_many_objects(table: Annotations, image_ids: Sequence[int]) -> None:
 
 
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
-    """Write ``metrics``, dataclasses by kind, as JSON without their ``summary``.
+    """Write ``metrics``, dataclasses by kind, as JSON.
 
-    The AP of a class without ground truth is null.
+    It has no ``summary`` and no AP50 of each class. The AP of a class without ground truth is null.
     """
     content = {kind: asdict(figures) for kind, figures in metrics.items()}
     for figures in content.values():
         del figures["summary"]
+        figures.pop("per_class_50", None)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -155,9 +157,9 @@ def format_per_class(per_class: Mapping[str, float | None], width: int = 100) ->
     """Return "class  AP" pairs in as many aligned columns as fit ``width``, column by column."""
     if not per_class:
         return "  (no classes)"
-    longest = max(map(_display_width, per_class))
+    longest = max(map(display_width, per_class))
     cells = [
-        f"  {name}{' ' * (longest - _display_width(name))}  {_format_score(score)}"
+        f"  {name}{' ' * (longest - display_width(name))}  {_format_score(score)}"
         for name, score in per_class.items()
     ]
     columns = max(width // (longest + 11), 1)
@@ -170,7 +172,7 @@ def _format_score(score: float | None) -> str:
     return "    -" if score is None else f"{score:.3f}"
 
 
-def _display_width(text: str) -> int:
+def display_width(text: str) -> int:
     """Return the width of ``text`` on a terminal; wide characters, as in Chinese, count twice."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
@@ -203,13 +205,17 @@ def _evaluate(
     with contextlib.redirect_stdout(io.StringIO()) as summary:
         evaluation.summarize()
     stats = [float(figure) for figure in evaluation.stats]
-    per_class = _per_class(evaluation.eval["precision"], classes)
-    text = summary.getvalue().rstrip("\n")
+    precision = evaluation.eval["precision"]  # (IoU, recall, class, area, detections)
+    values: dict[str, Any] = {
+        "per_class": _per_class(precision, classes),
+        "per_class_50": _per_class(precision[:1], classes),
+        "summary": summary.getvalue().rstrip("\n"),
+    }
     if iou_type == "keypoints":
-        figures = dict(zip(KEYPOINT_FIGURES, stats, strict=True))
-        return KeypointMetrics(**figures, per_class=per_class, summary=text)
-    figures = dict(zip(FIGURES, stats, strict=True))
-    return CocoMetrics(**figures, per_class=per_class, summary=text)
+        values |= zip(KEYPOINT_FIGURES, stats, strict=True)
+        return KeypointMetrics(**values)
+    values |= zip(FIGURES, stats, strict=True)
+    return CocoMetrics(**values)
 
 
 def _sigmas_of(truth: COCO, records: list[Record], sigmas: Sequence[float]) -> np.ndarray:

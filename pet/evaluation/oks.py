@@ -31,6 +31,7 @@ class KeypointMetrics:
     ARm: float
     ARl: float
     per_class: Mapping[str, float | None]  # AP by class name; None: no ground truth
+    per_class_50: Mapping[str, float | None]  # the same at OKS 0.50 alone
     summary: str  # the ten figures as COCO prints them
 
 

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,9 @@ class ProposalMetrics:
     ARm1000: float
     ARl1000: float
     summary: str  # the figures as lines of text
+
+
+PROPOSAL_FIGURES = tuple(field.name for field in fields(ProposalMetrics))[:8]
 
 
 def evaluate_proposals(

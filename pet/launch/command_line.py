@@ -188,7 +188,7 @@ def run_tool(main: Callable[[], None]) -> None:
                 _tell_interrupted(str(error) or "interrupted")
             raise  # Python then dies of SIGINT, so that a shell also stops its script or loop
         except Exception as error:
-            line = None if _wants_traceback() else _line_for(error)
+            line = None if _wants_traceback() else line_for(error)
             if line is None:
                 raise
             _tell(f"error: {line}")
@@ -255,7 +255,7 @@ def _print_error(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _line_for(error: Exception) -> str | None:
+def line_for(error: Exception) -> str | None:
     """Return the line that tells the user about ``error``, or None if it is a bug."""
     text = _traceback_of(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

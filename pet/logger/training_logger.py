@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,7 +52,7 @@ class TrainingLogger:
         """
         self._folder, self._name = Path(folder), name
         self._max_iter, self._display_iter = max_iter, display_iter
-        self._iteration, self._lr = start_iter, math.nan
+        self._start_iter, self._iteration, self._lr = start_iter, start_iter, math.nan
         self._clock = clock
         self._times = {"iter_time": Meter(display_iter), "data_time": Meter(display_iter)}
         self._losses: dict[str, Meter] = {}
@@ -134,6 +136,23 @@ class TrainingLogger:
         if self._board is not None:
             self._write(self._board)
 
+    def log_scores(self, iteration: int, scores: Mapping[str, float]) -> None:
+        """Write ``scores`` by name as a line of their own in metrics.jsonl, and to TensorBoard.
+
+        The names begin with "val/". Scores of the iteration at which the run was resumed replace
+        those that the file has of it.
+        """
+        if self._board is None:
+            return
+        path = self._folder / METRICS_FILE
+        if iteration == self._start_iter:
+            _keep_lines(
+                path, lambda line: not (_iteration_of(line) == iteration and "val/" in line)
+            )
+        self._append({"iter": iteration, **scores})
+        for name, value in scores.items():
+            self._board.add_scalar(name, value, iteration)
+
     def check_finite(self) -> None:
         """Raise FloatingPointError if a loss of this process since the last entry is not finite.
 
@@ -214,12 +233,21 @@ class TrainingLogger:
         record["eta_seconds"] = eta
         if self._memory_mib is not None:
             record["max_memory_mib"] = self._memory_mib
-        path = self._folder / METRICS_FILE
-        with naming_path(path), open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._append(record)
         for key, value in record.items():
             if key != "iter":
                 board.add_scalar(f"train/{key}", value, self._iteration)
+
+    def _append(self, record: Mapping[str, float]) -> None:
+        path = self._folder / METRICS_FILE
+        size = path.stat().st_size if path.is_file() else 0
+        try:
+            with naming_path(path), open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError:  # the run may go on: it must not leave a part of a line
+            with suppress(OSError):
+                os.truncate(path, size)
+            raise
 
 
 def build_logger(name: str, start_iter: int = 0, cfg: CfgNode = cfg) -> TrainingLogger:
@@ -235,10 +263,14 @@ def build_logger(name: str, start_iter: int = 0, cfg: CfgNode = cfg) -> Training
 
 def cut_metrics(path: Path, last_iter: int) -> None:
     """Remove the lines of ``path`` after iteration ``last_iter``, and truncated lines."""
+    _keep_lines(path, lambda line: _iteration_of(line) <= last_iter)
+
+
+def _keep_lines(path: Path, is_kept: Callable[[str], bool]) -> None:
     if not path.is_file():
         return
     text = path.read_text(encoding="utf-8")
-    kept = "".join(f"{line}\n" for line in text.splitlines() if _iteration_of(line) <= last_iter)
+    kept = "".join(f"{line}\n" for line in text.splitlines() if is_kept(line))
     if kept != text:
         with atomic_path(path) as temporary:
             temporary.write_text(kept, encoding="utf-8")

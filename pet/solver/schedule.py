@@ -30,3 +30,5 @@ def set_iterations(cfg: CfgNode, images: int) -> None:
     solver.WARM_UP_ITERS = min(solver.WARM_UP_ITERS, epoch)
     if solver.SNAPSHOT_EPOCHS:
         solver.SNAPSHOT_ITERS = solver.SNAPSHOT_EPOCHS * epoch
+    if cfg.TEST.EVAL_EPOCHS:
+        cfg.TEST.EVAL_PERIOD = cfg.TEST.EVAL_EPOCHS * epoch

@@ -1,4 +1,4 @@
-"""Plots of losses, learning rate and times of training runs, from their metrics.jsonl."""
+"""Plots of losses, scores, learning rate and times of training runs, from their metrics.jsonl."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,22 @@ _PANEL = (4.2, 2.9)  # inches
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl in ascending order of iteration.
+    """Return the lines of a metrics.jsonl in ascending order of iteration, one for each.
 
-    If an iteration appears twice, as after a resume, the later line counts. A truncated last line
-    is ignored. Raises FileNotFoundError, and ValueError for another line that is not JSON or has no
-    "iter".
+    The lines of an iteration, such as that of its losses and that of its scores, are joined; if a
+    figure appears twice, as after a resume, the later one counts. A truncated last line is ignored.
+    Raises FileNotFoundError, and ValueError for another line that is not JSON or has no "iter".
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no metrics file {path}; training writes one into CKPT")
     lines = path.read_text(encoding="utf-8").splitlines()
-    rows = {}
+    rows: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            rows[int(row["iter"])] = row
+            iteration = int(row["iter"])
+            rows[iteration] = rows.get(iteration, {}) | row
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break
@@ -42,10 +43,11 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def plot_curves(runs: Mapping[str, Entries], path: str | Path) -> None:
-    """Plot every figure of the runs in a panel of a PNG, with one line per run.
+    """Plot the figures of the runs in panels of a PNG, with one line per run.
 
-    ``runs`` maps names of runs to their entries. The panels are total_loss, the other losses, lr,
-    the times, then all others. Raises ValueError if there is nothing to plot.
+    ``runs`` maps names of runs to their entries. The panels are total_loss, the other losses, the
+    AP of each kind of result on each data set scored on (the AR1000 of proposals), lr, the times,
+    then all others. Raises ValueError if there is nothing to plot.
     """
     panels = _panels(runs)
     if not panels:
@@ -63,7 +65,7 @@ def plot_curves(runs: Mapping[str, Entries], path: str | Path) -> None:
                 [value for _, value in points],
                 label=run,
                 linewidth=1.2,
-                marker="." if len(points) == 1 else None,
+                marker="." if len(points) == 1 or _is_score(name) else None,
             )
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("iteration", fontsize=8)
@@ -82,12 +84,12 @@ def _panels(runs: Mapping[str, Entries]) -> list[str]:
         for rows in runs.values()
         for row in rows
         for name, value in row.items()
-        if name != "iter" and _is_number(value)
+        if name != "iter" and _is_number(value) and (not _is_score(name) or _is_main_score(name))
     }
 
     def rank(name: str) -> tuple[int, str]:
-        order = ("total_loss", "loss", "lr", "iter_time", "data_time")
-        kind = "loss" if name.startswith("loss") else name
+        order = ("total_loss", "loss", "score", "lr", "iter_time", "data_time")
+        kind = "score" if _is_score(name) else "loss" if name.startswith("loss") else name
         return (order.index(kind) if kind in order else len(order), name)
 
     return sorted(names, key=rank)
@@ -95,3 +97,13 @@ def _panels(runs: Mapping[str, Entries]) -> list[str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_score(name: str) -> bool:
+    """Whether ``name`` is that of a figure of a scoring, val/DATASET/KIND/FIGURE."""
+    return name.startswith("val/")
+
+
+def _is_main_score(name: str) -> bool:
+    """Whether a figure of a scoring has a panel: of the twelve of each kind, only the usual one."""
+    return name.rpartition("/")[2] in ("AP", "AR1000")

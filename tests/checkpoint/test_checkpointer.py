@@ -62,6 +62,24 @@ def test_other_names(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model_best0.pth"]
 
 
+def test_the_best_and_its_copies(saved, tmp_path, monkeypatch):
+    checkpointer, run = saved
+    folder = tmp_path / "run"
+    checkpointer.save_best(*run)
+    best = torch.load(folder / "model_best.pth", weights_only=True)
+    assert best["iteration"] == 5 and equal_states(best["model"], run[0].state_dict())
+    assert not (folder / "model_best.pth").samefile(folder / "model_latest.pth")
+    train_steps(*run, 2)
+    checkpointer.save_best(*run, is_latest=True)
+    for name in ("model_iter7.pth", "model_latest.pth"):
+        assert (folder / name).samefile(folder / "model_best.pth")
+    before = (folder / "model_best.pth").read_bytes()
+    monkeypatch.setattr(checkpointer_module, "is_main_process", lambda: False)
+    train_steps(*run, 1)
+    checkpointer.save_best(*run)
+    assert (folder / "model_best.pth").read_bytes() == before
+
+
 def test_where_links_are_impossible_the_latest_is_a_copy(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("this file system has no hard links")

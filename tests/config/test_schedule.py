@@ -53,10 +53,12 @@ def test_a_length_with_unusable_steps_is_refused_by_their_rule(fresh_cfg, tmp_pa
 
 def test_epochs(fresh_cfg):
     pairs = ["SOLVER.MAX_EPOCHS", 12, "TRAIN.BATCH_SIZE", 16, "SOLVER.SNAPSHOT_EPOCHS", 3]
-    merge_cfg_from_list([*pairs, "SOLVER.STEPS", "(0.5, 0.75)"], fresh_cfg)
+    pairs += ["TEST.EVAL_EPOCHS", 2, "SOLVER.STEPS", "(0.5, 0.75)"]
+    merge_cfg_from_list(pairs, fresh_cfg)
     set_iterations(fresh_cfg, images=100)  # 7 batches hold each of them
     solver = fresh_cfg.SOLVER
     assert (solver.MAX_ITER, solver.WARM_UP_ITERS, solver.SNAPSHOT_ITERS) == (84, 7, 21)
+    assert fresh_cfg.TEST.EVAL_PERIOD == 14
     assert lr_steps(solver) == (42, 63)
     set_iterations(fresh_cfg, images=100)  # as for a config that a run has written
     assert (solver.MAX_ITER, lr_steps(solver)) == (84, (42, 63))

@@ -253,3 +253,23 @@ def test_without_a_signal_all_batches_come():
     interrupt = Interrupt(CPU)
     assert list(interrupt.until([1, 2])) == [1, 2]
     assert not interrupt.came and not interrupt.ended
+
+
+def test_long_work_of_a_hook_ends_at_the_signal():
+    interrupt = Interrupt(CPU)
+    with pytest.raises(KeyboardInterrupt) as first, interrupt.raising():
+        interrupt.note(signal.SIGINT, None)
+    assert str(first.value) == "" and interrupt.came and not interrupt.came_twice
+    with pytest.raises(KeyboardInterrupt), interrupt.raising():  # it has come before
+        raise AssertionError
+    with pytest.raises(KeyboardInterrupt, match="twice"):
+        interrupt.note(signal.SIGINT, None)
+    assert interrupt.came_twice
+
+
+def test_work_without_a_signal_is_done():
+    interrupt, done = Interrupt(CPU), []
+    with interrupt.raising():
+        done.append(1)
+    interrupt.note(signal.SIGINT, None)  # outside of it, the signal is only noted
+    assert done and interrupt.came

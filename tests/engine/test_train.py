@@ -6,7 +6,8 @@ import torch
 from torch import distributed, nn
 
 from pet.config import default_cfg, merge_cfg_from_file
-from pet.engine.train import join_processes, run_training
+from pet.engine.start import join_processes
+from pet.engine.train import run_training
 from pet.modeling import registry
 from pet.modeling.rcnn.rpn import RPNHead
 from tests.engine.tiny_run import tiny_cfg
@@ -200,7 +201,7 @@ def test_random_weights_that_are_not_trained_are_warned_of(folder):
 def test_a_named_gpu_is_the_current_one(monkeypatch):
     """Pinned memory and libraries use the current device."""
     chosen = []
-    monkeypatch.setattr("pet.engine.train.resolve_device", torch.device)
+    monkeypatch.setattr("pet.engine.start.resolve_device", torch.device)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     assert join_processes("cuda:1") == torch.device("cuda", 1)
     assert join_processes("cpu") == torch.device("cpu")

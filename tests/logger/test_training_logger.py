@@ -1,5 +1,7 @@
 """What a training run writes."""
 
+import contextlib
+import errno
 import json
 import logging
 import math
@@ -208,6 +210,44 @@ def test_a_resumed_run_cuts_what_came_after(log, tmp_path):
         (40, 40.0),
         (60, 7.0),
     ]
+
+
+def test_scores_are_lines_of_their_own(log, tmp_path):
+    old = [{"iter": 1, "val/d/bbox/AP": 0.1}, {"iter": 2, "loss": 1.0}, {"iter": 2, "val/d/x": 0.2}]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in old))
+    with TrainingLogger("x", tmp_path, 10, 1, 2, Clock()) as logger:
+        logger.log_scores(2, {"val/d/bbox/AP": 0.3})  # of the iteration that is resumed
+        run_iteration(logger, Clock(), 3, outputs(loss=1.0))
+        logger.log_scores(3, {"val/d/bbox/AP": 0.4, "val/d/bbox/AP50": -1.0})
+    (loss,) = (entry for entry in read_records(tmp_path) if entry["iter"] == 3 and "lr" in entry)
+    assert read_records(tmp_path) == [
+        *old[:2],
+        {"iter": 2, "val/d/bbox/AP": 0.3},
+        loss,
+        {"iter": 3, "val/d/bbox/AP": 0.4, "val/d/bbox/AP50": -1.0},
+    ]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    found = [(event.step, event.value) for event in board.Scalars("val/d/bbox/AP")]
+    assert found == [(2, pytest.approx(0.3)), (3, pytest.approx(0.4))]
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(log, tmp_path, monkeypatch):
+    with TrainingLogger("x", tmp_path, 10, 1, 0, Clock()) as logger:
+        logger.log_scores(1, {"val/d/bbox/AP": 0.3})
+        whole = (tmp_path / "metrics.jsonl").read_text()
+
+        @contextlib.contextmanager
+        def full(*args, **keys):
+            with open(*args, **keys) as file:
+                file.write('{"iter"')
+                raise OSError(errno.ENOSPC, "No space left on device")
+                yield
+
+        monkeypatch.setattr(logger_module, "open", full, raising=False)
+        with pytest.raises(OSError, match=r"No space left .*metrics\.jsonl"):
+            logger.log_scores(2, {"val/d/bbox/AP": 0.4})
+    assert (tmp_path / "metrics.jsonl").read_text() == whole
 
 
 def test_a_line_that_was_cut_off_is_dropped(tmp_path):

@@ -11,6 +11,8 @@ def test_without_a_process_group_there_is_one_process():
     comm.synchronize()
     values = torch.tensor([1.0, 2.0])
     assert torch.equal(comm.reduce_mean(values), values)
+    assert torch.equal(comm.from_main(values), values)
+    assert comm.gather_texts("alone", values.device) == ["alone"]
 
 
 def _report(rank: int, folder: str) -> None:
@@ -18,7 +20,10 @@ def _report(rank: int, folder: str) -> None:
     values = torch.tensor([1.0, 10.0]) * (rank + 1)
     mean = comm.reduce_mean(values)
     comm.synchronize()
+    texts = comm.gather_texts(("", "é" * 1500)[rank], values.device)
     report = {
+        "from_main": comm.from_main(values),
+        "texts": texts,
         "rank": comm.get_rank(),
         "world_size": comm.get_world_size(),
         "main": comm.is_main_process(),
@@ -36,4 +41,6 @@ def test_two_processes_know_each_other(tmp_path):
         assert (report["rank"], report["world_size"]) == (rank, 2)
         assert report["main"] is (rank == 0)
         assert report["mean"].tolist() == [1.5, 15.0]
+        assert report["from_main"].tolist() == [1.0, 10.0]
+        assert report["texts"] == ["", "é" * 1000]
         assert report["values"].tolist() == [1.0 + rank, 10.0 + 10 * rank]  # left as they were

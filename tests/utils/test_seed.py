@@ -3,7 +3,7 @@ import random
 import numpy as np
 import torch
 
-from pet.utils.seed import mix_seeds, seed_all
+from pet.utils.seed import kept_random_state, mix_seeds, seed_all
 
 
 def draw() -> tuple[float, float, float]:
@@ -17,6 +17,16 @@ def test_equal_seeds_draw_equal_numbers():
     assert draw() == first
     seed_all(4)
     assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_a_block_that_draws_leaves_no_trace():
+    seed_all(3)
+    first = draw()
+    seed_all(3)
+    with kept_random_state(torch.device("cpu")):
+        seed_all(4)
+        draw()
+    assert draw() == first
 
 
 def test_a_seed_may_be_as_large_as_mix_seeds_makes_them():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pet.utils.opencv import cv2
+from pet.visualization import curves
 from pet.visualization.curves import plot_curves, read_metrics
 
 
@@ -15,6 +16,25 @@ def test_lines_come_by_iteration_and_the_later_one_counts(tmp_path):
     resumed = [{"iter": 40, "lr": 4}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows + resumed) + '{"iter": 80, "l')
     assert read_metrics(path) == [rows[0], resumed[0], rows[2]]
+
+
+def test_scores_join_the_line_of_their_iteration_and_ap_has_a_panel(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [
+        {"iter": 20, "total_loss": 1.5},
+        {"iter": 20, "val/d/bbox/AP": 0.1, "val/d/bbox/APs": 0},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    entries = read_metrics(path)
+    assert entries == [rows[0] | rows[1]]
+    names = ["lr", "iter_time", "accuracy", "loss_mask", "val/d/segm/AP", "val/d/proposals/AR1000"]
+    entries += [{"iter": 40, name: 0.5} for name in names]
+    assert curves._panels({"run": entries}) == [
+        *("total_loss", "loss_mask", "val/d/bbox/AP", "val/d/proposals/AR1000", "val/d/segm/AP"),
+        *("lr", "iter_time", "accuracy"),
+    ]
+    plot_curves({"old": [{"iter": 20, "lr": 0.1}], "new": entries[:1]}, tmp_path / "curves.png")
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
 def test_files_that_are_missing_or_malformed_are_named(tmp_path):

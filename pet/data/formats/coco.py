@@ -155,7 +155,7 @@ def _image_folder(folder: Path, name: str, part: str, file: Path) -> Path | None
     start, names = _first_names(file)
     own = [Path(os.path.normpath(file.parent / start))] if start else []
     for place in (*own, *places, folder):
-        if names and all((place / name).is_file() for name in names):
+        if names and all(os.path.isfile(place / name) for name in names):
             return place
     if places:
         return places[0]

@@ -87,7 +87,7 @@ def read(
     found = read_many(
         partial(_read_file, pictures=pictures, reader=upright),
         paths,
-        f"reading the JSON files in {annotations}",
+        annotations,
     )
     files = [each for each in found if each is not None]
     if not files:
@@ -98,9 +98,7 @@ def read(
     _check_one_each(files)
     described = {each.picture for each in files}
     bare = [name for name in pictures.names if name not in described]
-    sizes = read_many(
-        lambda name: picture_size(images / name, upright), bare, f"reading the sizes in {images}"
-    )
+    sizes = read_many(lambda name: picture_size(images / name, upright), bare, images)
     sized = {each.picture: each.size for each in files} | dict(zip(bare, sizes, strict=True))
     return _records(files, sized, classes, _notes(files, len(paths), bare))
 

@@ -29,8 +29,7 @@ _PICTURES = "train2017"
 class LvisDataset(CocoDataset):
     """The pictures and annotations of a file of LVIS, tested by LVIS's scores."""
 
-    #: A test has the scores of pet/evaluation/lvis.py, in place of COCO's.
-    scores: tuple[str, ...] = ("lvis",)
+    scores = ("lvis",)
 
 
 class _LvisFormat(Format):

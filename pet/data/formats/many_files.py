@@ -1,44 +1,26 @@
-"""Reading many small files, in threads, with a bar or log lines for the user who waits."""
+"""Reading many small files in threads."""
 
-import logging
-import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
-_logger = logging.getLogger(__name__)
+from pet.data.formats.progress import show_reading
 
 _THREADS = 8
-_SECONDS_BETWEEN_LINES = 10.0
-_FEW = 1000  # files that are read without a bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_many(read: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
-    """Return ``read(item)`` for all ``items``, in order; ``label`` tells what is read.
+def read_many(read: Callable[[Item], Result], items: Sequence[Item], source: Path) -> list[Result]:
+    """Return ``read(item)`` for all ``items``, in order; ``source`` is named while it takes long.
 
     The first error, in order, is raised, and the items that are not yet begun are left out.
     """
-    found: list[Result] = []
-    hidden = len(items) < _FEW or not sys.stderr.isatty()
-    with (
-        ThreadPoolExecutor(_THREADS) as pool,
-        tqdm(desc=label, total=len(items), disable=hidden) as bar,
-    ):
-        last = time.monotonic()
+    with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            for result in pool.map(read, items):
-                found.append(result)
-                bar.update()
-                if hidden and time.monotonic() - last > _SECONDS_BETWEEN_LINES:
-                    last = time.monotonic()
-                    _logger.info("%s: %d of %d", label, len(found), len(items))
+            return list(show_reading(pool.map(read, items), len(items), source))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return found

@@ -57,7 +57,7 @@ def read(
     found = read_many(
         partial(_read_picture, images=images, labels=there, yolo=yolo, reader=upright),
         names,
-        f"reading the labels of {images}",
+        images,
     )
     notes = _notes(yolo, found, [] if annotations.suffix == ".txt" else _strays(labels, there))
     return _records(names, found, yolo, notes)

@@ -161,7 +161,7 @@ def _existing(yolo: YoloFile, split: str) -> list[Path]:
     """Return the folders and files of a split that exist."""
     found = []
     for text in yolo.splits[split]:
-        there = [path for path in _candidates(yolo, text) if path.exists()]
+        there = [path for path in _candidates(yolo, text) if os.path.exists(path)]
         found += there[:1]
     return found
 
@@ -191,7 +191,8 @@ def _has_labels(pictures: Path) -> bool:
 
 def _is_labels(folder: Path) -> bool:
     """Whether ``folder`` has a text file whose first line begins with the number of a class."""
-    file = next(iter(sorted(folder.rglob("*.txt"))), None) if folder.is_dir() else None
+    files = folder.rglob("*.txt") if folder.is_dir() else iter(())
+    file = next((path for path in files if path.name != "classes.txt"), None)
     if file is None:
         return False
     with open(file, "rb") as opened:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pet.data.datasets import KeypointOptions
 from pet.data.formats import Part
 from pet.data.formats.yolo import YOLO
 from pet.data.formats.yolo_labels import CLIPPED, TWICE, read_labels
@@ -225,6 +227,7 @@ def test_any_data_yaml_is_an_error_that_names_it_or_read(tmp_path, content):
     text = "\n".join(f"{key}: {value}" for key, value in content.items())
     (tmp_path / "data.yaml").write_text(text, encoding="utf-8", errors="replace")
     found = attempt(lambda: read_data_yaml(tmp_path / "data.yaml"), "data.yaml")
+    attempt(lambda: YOLO.find(tmp_path), "data.yaml")
     if found:
         assert found.names and all(found.names.values())
         layout = KeypointLayout(found.points.names)
@@ -316,6 +319,23 @@ def test_labels_of_no_picture_are_counted_and_none_at_all_is_an_error(tmp_path):
         read(tmp_path / "images/train", tmp_path / "x.json")
 
 
+def test_keypoints_come_with_the_names_that_mirror_them(tmp_path):
+    write_picture(tmp_path / "images/a.png")
+    write_text(tmp_path / "labels/a.txt", "0 .5 .5 .2 .4 .1 .2 2 .3 .4 1 0 0 0")
+    text = "names: [a]\ntrain: images\nkpt_shape: [3, 3]\nflip_idx: [0, 2, 1]"
+    write_text(tmp_path / "data.yaml", text)
+    found = YOLO.dataset(
+        "mine",
+        tmp_path / "images",
+        tmp_path / "data.yaml",
+        is_train=True,
+        keypoints=KeypointOptions(),
+    )
+    assert found.keypoint_layout.flip_order() == (0, 2, 1)
+    expected = [[[10, 10, 2], [30, 20, 1], [0, 0, 0]]]
+    np.testing.assert_allclose(found.read(0).keypoints, expected, rtol=1e-6)
+
+
 def test_pictures_without_pairs_of_keypoints_are_noted(tmp_path):
     write_picture(tmp_path / "images/a.png")
     write_text(tmp_path / "labels/a.txt", "0 .5 .5 .2 .4 .1 .2")
@@ -395,6 +415,8 @@ def test_without_a_yaml_the_folders_tell(tmp_path):
     layout(tmp_path / "one", "images/train/a", "images/val/b")
     write_text(tmp_path / "one/classes.txt", "x")
     assert found_in(tmp_path / "one") == {"train": ["a.png"], "val": ["b.png"]}
+    write_text(tmp_path / "one/labels/train/classes.txt", "x")
+    assert found_in(tmp_path / "one") == {"train": ["a.png"], "val": ["b.png"]}
     layout(tmp_path / "two", "train/images/a", "valid/images/b")
     write_text(tmp_path / "two/data.yaml", "names: [x]")
     assert found_in(tmp_path / "two") == {"train": ["a.png"], "val": ["b.png"]}
@@ -416,6 +438,9 @@ def test_splits_that_are_not_there(tmp_path):
     assert [part.name for part in YOLO.find(tmp_path)] == ["train"]  # test has no labels
     write_text(tmp_path / "data.yaml", "train: images/none\nnames: [x]")
     with pytest.raises(FileNotFoundError, match=r"train is images/none, but .* nothing at"):
+        YOLO.find(tmp_path)
+    write_text(tmp_path / "data.yaml", f"train: {'a' * 5000}\nnames: [x]")
+    with pytest.raises(FileNotFoundError, match="nothing at"):
         YOLO.find(tmp_path)
     write_text(tmp_path / "b.yaml", "train: images/none\nnames: [x]")
     (tmp_path / "data.yaml").rename(tmp_path / "a.yaml")
