@@ -71,7 +71,7 @@ def anchor_findings(
     fix_sizes = (
         f"fit {section}.ANCHOR_SIZES {tuple(anchor_sizes)} and {section}.ASPECT_RATIOS to the boxes"
     )
-    enlarge = f"a larger {sizes.key}" if sizes.short_sides else "larger pictures"
+    enlarge = f"a larger {sizes.key}" if sizes.given else "larger pictures"
     return [
         *finding(
             "boxes-far-from-anchors",
@@ -100,10 +100,12 @@ def anchor_findings(
 
 
 def _describe(sizes: NetworkSizes) -> str:
-    if not sizes.short_sides:
+    if not sizes.given:
         return "as annotated, as TRAIN.TRANSFORMS has no resize"
-    low, high = sizes.short_sides[0], sizes.short_sides[-1]
-    return f"at {sizes.key} {low}" if low == high else f"at all of {sizes.key} from {low} to {high}"
+    low, high = sizes.given[0], sizes.given[-1]
+    if low == high:
+        return f"at {sizes.key} {low:g}"
+    return f"at all of {sizes.key} from {low:g} to {high:g}"
 
 
 def _smallest(rule: AnchorRule) -> float:
