@@ -18,7 +18,7 @@ from pet.modeling.contract import AnchorRule
 class AnchorFit:
     """The boxes of a data set at one scale, and their best anchors."""
 
-    scale: int  # 0: the size of the files
+    scale: float  # 0: the size of the files
     best: np.ndarray  # (B,) float64: the IoU with the best anchor, where it lies
     best_shape: np.ndarray  # (B,) float64: that with the best anchor if it had the same centre
     smaller: np.ndarray  # (B,) bool: whether the area is below that of the smallest anchor

@@ -161,7 +161,7 @@ def tiny_boxes(checked: CheckedSet, sizes: NetworkSizes) -> list[Finding]:
     found = np.flatnonzero(sides < TINY)
     if not len(found):
         return []
-    at = f"at {sizes.key} {sizes.short_sides[-1]}" if sizes.short_sides else "as annotated"
+    at = f"at {sizes.key} {sizes.given[-1]:g}" if sizes.given else "as annotated"
     return [
         _finding(
             checked,

@@ -47,7 +47,7 @@ def _draw_sizes(axes: Axes, summary: Summary, anchor_sides: tuple[float, ...]) -
     scales = list(summary.network_sides)
     if scales:
         scale = scales[-1]
-        drawn.append((f"{summary.scale_key} {scale}", summary.network_sides[scale], _ORANGE))
+        drawn.append((f"{summary.scale_key} {scale:g}", summary.network_sides[scale], _ORANGE))
     values = np.concatenate([each for _, each, _ in drawn])
     if not len(values):
         return

@@ -57,6 +57,6 @@ def _figures(summary: Summary) -> dict[str, Any]:
         "sides": quantiles(summary.sides),
         "aspects": quantiles(summary.aspects),
         "network_sides": {
-            str(scale): quantiles(sides) for scale, sides in summary.network_sides.items()
+            f"{scale:g}": quantiles(sides) for scale, sides in summary.network_sides.items()
         },
     }

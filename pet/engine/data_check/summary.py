@@ -33,7 +33,7 @@ class Summary:
     coco_sizes: tuple[int, int, int]  # small, medium and large boxes, in pixels of the file
     sides: np.ndarray  # (B,) float64: square roots of areas, in pixels of the file
     aspects: np.ndarray  # (B,) float64: height / width
-    network_sides: dict[int, np.ndarray]  # scale -> (B,): square roots of areas at this scale
+    network_sides: dict[float, np.ndarray]  # scale -> (B,): square roots of areas at this scale
     scale_key: str  # of the config
     fits: tuple[AnchorFit, ...]  # S, or none if the model has no anchors
 
@@ -63,13 +63,13 @@ def summarise(
         ),
         sides=sides,
         aspects=height / width,
-        network_sides={scale: _network_sides(checked, sizes, scale) for scale in sizes.short_sides},
+        network_sides={scale: _network_sides(checked, sizes, scale) for scale in sizes.given},
         scale_key=sizes.key,
         fits=fits,
     )
 
 
-def _network_sides(checked: CheckedSet, sizes: NetworkSizes, scale: int) -> np.ndarray:
+def _network_sides(checked: CheckedSet, sizes: NetworkSizes, scale: float) -> np.ndarray:
     corners = checked.boxes.resized(checked.sizes, sizes.resized(checked.sizes, scale))
     return np.sqrt((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]))
 

@@ -93,7 +93,7 @@ def _size_table(summaries: Sequence[Summary]) -> Table:
     for each in summaries:
         rows = [("as annotated", each.sides, ".0f")]
         rows += [
-            (f"at {each.scale_key} {scale}", sides, ".0f")
+            (f"at {each.scale_key} {scale:g}", sides, ".0f")
             for scale, sides in each.network_sides.items()
         ]
         rows.append(("height / width", each.aspects, ".2f"))
@@ -141,7 +141,7 @@ def _anchor_table(summaries: Sequence[Summary]) -> Table:
             count = len(fit.best)
             matched = (fit.best >= fit.fg_iou, fit.best_shape >= fit.fg_iou)
             cells = [share(int(n.sum()), count) for n in (*matched, fit.smaller, fit.larger)]
-            at = f"at {each.scale_key} {fit.scale}" if fit.scale else "as annotated"
+            at = f"at {each.scale_key} {fit.scale:g}" if fit.scale else "as annotated"
             table.append([each.name, at, *cells])
     return table
 

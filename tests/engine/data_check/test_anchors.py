@@ -88,13 +88,25 @@ def test_boxes_are_resized_as_in_training(rounding):
     info = ImageInfo(1, *size, "a")
     sample = Sample(np.zeros((*size, 3), np.uint8), info, box, torch.ones(1).long(), None)
     wanted = Resize((40,), 60, "opencv", rounding)(sample, np.random.default_rng(0))
-    sizes = NetworkSizes((40,), 60, rounding, "TRAIN.SCALES")
+    sizes = NetworkSizes(given=(40,), key="TRAIN.SCALES", max_size=60, rounding=rounding)
     old = np.array([[9, 9], size])
     new = sizes.resized(old, 40)
     assert tuple(new[1]) == wanted.size
     one = np.ones(1, np.int64)
     boxes = Boxes(numbers=one, labels=one, images=one, corners=box.double().numpy())
     np.testing.assert_allclose(boxes.resized(old, new), wanted.boxes, rtol=1e-6)
+
+
+def test_sizes_of_large_scale_jitter():
+    cfg = cfg_of(
+        *("TRAIN.TRANSFORMS", "('large_scale_jitter',)"),
+        *("TRAIN.LARGE_SCALE_JITTER.SIZE", (40, 60), "TRAIN.LARGE_SCALE_JITTER.SCALES", (0.5, 2.5)),
+    )
+    sizes = training_sizes(cfg)
+    assert sizes.scales == (0.5, 1, 1.5, 2, 2.5)
+    # Ratios at scale 1: 40 / 61 and 60 / 150.
+    assert sizes.resized(np.array([[61, 61], [30, 150]]), 1).tolist() == [[40, 40], [12, 60]]
+    assert sizes.resized(np.array([[61, 61], [30, 150]]), 0.5).tolist() == [[20, 20], [6, 30]]
 
 
 def test_scales_to_look_at():
