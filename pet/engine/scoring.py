@@ -65,7 +65,12 @@ class Scoring(Hook):
         return {"best": self.best.state_dict(), "losses": self._losses.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a ``state_dict``."""
+        """Load a ``state_dict``; if it is of another figure, the best starts anew."""
+        if state["best"]["key"] != self.best.key:
+            _logger.info(
+                "the best so far was that of %s, and this run's is that of %s: it starts anew",
+                *(state["best"]["key"], self.best.key),
+            )
         self.best = self.best.restored(state["best"])
         self._losses.load_state_dict(state["losses"])
 
@@ -142,7 +147,7 @@ class Scoring(Hook):
                 self.best, self._losses = before, losses
         if any(troubles):
             self._give_up(run, troubles)
-        elif reason := self.why_stopped():
+        elif run.iteration < self._max_iter and (reason := self.why_stopped()):
             run.stop(reason)
 
     def _detect(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
