@@ -39,7 +39,7 @@ help:
 
 quickstart: $(VENV)/.installed
 	@if test -d $(QUICKSTART_OUT); then echo "== $(QUICKSTART_OUT) exists: the run goes on from" \
-	    "its last checkpoint; remove the folder to train anew"; fi
+	    "its last checkpoint; remove the folder to train from the beginning"; fi
 	@echo "== training ($(QUICKSTART_CFG))"
 	@start=$$(date +%s); \
 	$(BIN)/python tools/rcnn/train_net.py --cfg $(QUICKSTART_CFG) || exit $$?; \

@@ -51,6 +51,10 @@ def commands(path: Path) -> Iterator[tuple[str, list[str]]]:
                 yield match[1], shlex.split(match[2], comments=True)
 
 
+#: For tools that take a config, but no keys.
+NOTHING_ELSE = {"opts": [], "shorts": [], "local_rank": None}
+
+
 @cache
 def parser(tool: str) -> argparse.ArgumentParser:
     return runpy.run_path(str(ROOT / tool))["_parser"]()
@@ -62,11 +66,11 @@ def check(tool: str, words: list[str]) -> None:
         args = parser(tool).parse_args(words)
     except SystemExit:
         raise ValueError(f"{tool} does not take {words}") from None
-    name, opts = getattr(args, "cfg", None), getattr(args, "opts", [])
+    name = getattr(args, "cfg", None)
     if name is None:
         return
-    file = ROOT / (ANY_CONFIG if name in READERS else name)
-    load_cfg(argparse.Namespace(cfg=file, opts=opts, imports=[], local_rank=None), default_cfg())
+    words = vars(args) | {"cfg": ROOT / (ANY_CONFIG if name in READERS else name), "imports": []}
+    load_cfg(argparse.Namespace(**{**NOTHING_ELSE, **words}), default_cfg())
 
 
 @pytest.mark.parametrize("path", [*PAGES, *CONFIGS], ids=lambda path: str(path.relative_to(ROOT)))

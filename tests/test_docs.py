@@ -9,16 +9,7 @@ import pytest
 from pet.config import CfgNode, default_cfg
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PAGES = [
-    "README.md",
-    *(
-        f"docs/{name}.md"
-        for name in (
-            *("tutorial", "tutorial.zh", "design", "weights", "extending", "model_zoo"),
-            *("benchmarks", "performance"),
-        )
-    ),
-]
+_PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (_ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

@@ -21,6 +21,7 @@ CFG = ("--cfg", ROOT / "cfgs/rcnn/torchvision/maskrcnn_resnet50_fpn.yaml", "DEVI
 #: What a tool that imports files of the user's own needs beside ``--import``.
 WORDS = {
     "convert_weights.py": ("a.pth", "b.pth"),
+    "check_data.py": CFG,
     "compare_with_torchvision.py": CFG,
     "predict.py": ("--images", "a.jpg", *CFG),
     "rcnn/train_net.py": CFG,
@@ -41,7 +42,7 @@ def interrupted(process) -> str:
 
 
 def test_all_tools_are_known():
-    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 14
+    assert set(WORDS) < set(TOOLS) and len(TOOLS) == 18
 
 
 @pytest.mark.parametrize("tool", TOOLS)

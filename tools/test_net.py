@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_int,
         help="processes that share the images; default: one per GPU, or one",
     )
-    add_cfg_arguments(parser)
+    add_cfg_arguments(parser, weights_key="TEST.WEIGHTS")
     return parser
 
 

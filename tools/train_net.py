@@ -31,7 +31,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = ToolParser(description="Train a model.")
-    add_cfg_arguments(parser)
+    add_cfg_arguments(parser, weights_key="TRAIN.WEIGHTS")
     return parser
 
 

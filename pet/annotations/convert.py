@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pet.annotations import flaws
 from pet.annotations.builder import NO_ID, AnnotationColumns
 from pet.annotations.columns import ColumnWriter
+from pet.annotations.federated import list_columns
 from pet.annotations.json_pieces import PiecewiseFile, UnusualJsonError, load_json, without_mark
 from pet.annotations.sections import image_columns, read_categories
 from pet.annotations.values import SHOWN, Otherwise, short, shorten
@@ -23,7 +24,7 @@ from pet.annotations.values import SHOWN, Otherwise, short, shorten
 _logger = logging.getLogger(__name__)
 
 #: Increase it when the cached columns or the rules of their check change.
-VERSION = 2
+VERSION = 3
 #: Size in bytes from which a file is read in pieces and cached.
 LARGE = 16 << 20
 _ENTRIES = 20_000  # annotations checked at a time
@@ -122,9 +123,15 @@ class _Conversion:
         for section in ("images", "categories"):
             if not isinstance(sections.get(section), list):
                 raise ValueError(self._no_list(section, sections))
-        images = image_columns(self._file, sections.pop("images"), self._writer, self._otherwise)
-        categories = read_categories(self._file, sections["categories"], self._otherwise)
+        entries = sections.pop("images")
+        images = image_columns(self._file, entries, self._writer, self._otherwise)
+        images["lists"], listed = list_columns(
+            self._file, images["image_id"], entries, self._otherwise
+        )
+        del entries  # they are many
         found = self._builder.joined()
+        used = set(np.unique(found["category_id"]).tolist())
+        categories = read_categories(self._file, sections["categories"], self._otherwise, used)
         self._number(found["id"])
         self._check_ids(images["image_id"], categories, found)
         order = np.argsort(images["image_id"], kind="stable")
@@ -135,7 +142,8 @@ class _Conversion:
         by_image = np.argsort(image_of, kind="stable")
         new_place = np.empty_like(by_image)
         new_place[by_image] = np.arange(len(by_image))
-        arrays = {**images, **{name: column[by_image] for name, column in found.items()}}
+        arrays = {**images, **listed}
+        arrays |= {name: column[by_image] for name, column in found.items()}
         for name, rows in {**masks, "point": self._builder.points()}.items():
             rows["owner"] = new_place[rows["owner"]]
             by_owner = np.argsort(rows["owner"], kind="stable")

@@ -52,7 +52,10 @@ BOX_FLAWS = {
     NO_FOREGROUND,
 ) = range(1, 10)
 MASK_FLAWS = {
-    NO_SEGMENTATION: Flaw("no segmentation", "give polygons or an RLE"),
+    NO_SEGMENTATION: Flaw(
+        "no segmentation",
+        "give polygons or an RLE, or train on boxes alone: MODEL.MASK_ON False",
+    ),
     OTHER_KIND: Flaw("a segmentation that is neither polygons nor an RLE"),
     NO_POLYGON: Flaw("no polygon of three points or more, all finite numbers"),
     POLYGON_OUTSIDE: Flaw(

@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 #: Section -> the keys of its entries that are read.
 _KEYS = {
     "images": ("id", "file_name", "height", "width"),
-    "categories": ("id", "name", "keypoints", "skeleton"),
+    "categories": ("id", "name", "supercategory", "keypoints", "skeleton"),
     "annotations": (
         *("id", "image_id", "category_id", "bbox", "segmentation", "keypoints"),
         *("area", "iscrowd", "ignore"),

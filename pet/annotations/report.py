@@ -21,21 +21,35 @@ def describe_left_out(
     ``with_masks``: an unusable mask is a reason, too. In training it excludes the whole object, in
     testing only its mask.
     """
-    kinds = [(table.box_flaws, flaws.BOX_FLAWS, "")]
+    lines = []
+    for flaw, numbers, of_mask in find_left_out(table, chosen, with_masks):
+        scope = " of the mask scores" if of_mask and not is_train else ""
+        remedy = f"; {flaw.remedy}" if flaw.remedy else ""
+        lines.append(
+            f"{len(numbers)} annotations of {table.file} are left out{scope}, with "
+            f"{flaw.what}: {name_annotations(table, numbers)}{remedy}"
+        )
+    return lines
+
+
+def find_left_out(
+    table: Annotations, chosen: np.ndarray, with_masks: bool
+) -> list[tuple[Flaw, np.ndarray, bool]]:
+    """Return each flaw of ``chosen`` (M,) bool, the annotations that have it, and its kind.
+
+    The kind is whether it is a flaw of masks, which are looked at with ``with_masks``, where the
+    box has none.
+    """
+    kinds = [(table.box_flaws, flaws.BOX_FLAWS, False)]
     if with_masks:
         without = np.where(table.box_flaws == 0, table.mask_flaws, 0)
-        kinds.append((without, flaws.MASK_FLAWS, "" if is_train else " of the mask scores"))
-    lines = []
-    for column, meanings, scope in kinds:
-        for code, flaw in meanings.items():
-            numbers = np.flatnonzero((column == code) & chosen)
-            if len(numbers):
-                remedy = f"; {flaw.remedy}" if flaw.remedy else ""
-                lines.append(
-                    f"{len(numbers)} annotations of {table.file} are left out{scope}, with "
-                    f"{flaw.what}: {name_annotations(table, numbers)}{remedy}"
-                )
-    return lines
+        kinds.append((without, flaws.MASK_FLAWS, True))
+    return [
+        (flaw, numbers, of_mask)
+        for column, meanings, of_mask in kinds
+        for code, flaw in meanings.items()
+        if len(numbers := np.flatnonzero((column == code) & chosen))
+    ]
 
 
 def count_reasons(column: np.ndarray, meanings: Mapping[int, Flaw]) -> list[str]:
@@ -63,7 +77,7 @@ def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) ->
     if len(beyond):
         lines.append(
             f"{len(beyond)} boxes of {file} reach out of their image, of which training takes the "
-            f"part inside: {name_annotations(table, beyond)}{_corners(table, chosen)}"
+            f"part inside: {name_annotations(table, beyond)}{corners_hint(table, chosen)}"
         )
     elsewhere = found(flaws.MASK_ELSEWHERE) if with_masks else ()
     if len(elsewhere):
@@ -74,13 +88,13 @@ def describe_doubts(table: Annotations, chosen: np.ndarray, with_masks: bool) ->
     poor = found(flaws.POOR_AREA)
     if len(poor):
         lines.append(
-            f'{len(poor)} annotations of {file} have an "area" that cannot be meant; that of the '
-            f"mask, or else of the box, stands for it: {name_annotations(table, poor)}"
+            f'{len(poor)} annotations of {file} have an impossible "area"; the area of the mask, '
+            f"or else of the box, is used instead: {name_annotations(table, poor)}"
         )
     return lines
 
 
-def _corners(table: Annotations, chosen: np.ndarray) -> str:
+def corners_hint(table: Annotations, chosen: np.ndarray) -> str:
     """Return a hint if nearly all boxes could be two corners, else ""."""
     usable = chosen & (table.box_flaws == 0)
     corners = usable & (table.doubts & flaws.TWO_CORNERS > 0)

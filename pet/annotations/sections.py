@@ -1,13 +1,14 @@
 """The images and the categories of an annotation file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pet.annotations.columns import ColumnWriter
+from pet.annotations.federated import name_by_url
 from pet.annotations.table import MOST_PIXELS, Entry
 from pet.annotations.values import Otherwise, short, whole_number, whole_numbers
 
@@ -26,18 +27,29 @@ def image_columns(
             raise ValueError(f"{file}: images, id {number}: 'file_name' is {short(name)}, not text")
         if math.prod((int(height), int(width))) > MOST_PIXELS:
             raise ValueError(
-                f"{file}: images, id {number}: {width} x {height} pixels cannot be meant"
+                f"{file}: images, id {number}: {width} x {height} pixels, more than an image "
+                f"may have ({MOST_PIXELS}); correct the width and height"
             )
-    coded = [(name or "").encode("utf-8", "surrogatepass") for name in names]
-    lengths = np.array([len(code) for code in coded], np.int64)
-    start = writer.append(np.frombuffer(b"".join(coded), np.uint8))
-    starts = start + np.cumsum(lengths) - lengths
-    lengths[[name is None for name in names]] = -1
+    by_url = [
+        name_by_url(entry) if name is None else None
+        for name, entry in zip(names, entries, strict=True)
+    ]
     return {
         "image_id": np.array(ids, np.int64),
         "image_size": np.stack(sides, axis=1),
-        "name": np.stack((starts, lengths), axis=1),
+        "name": _texts(names, writer),
+        "url_name": _texts(by_url, writer),
     }
+
+
+def _texts(texts: Sequence[str | None], writer: ColumnWriter) -> np.ndarray:
+    """Write ``texts`` (N); return (N, 2) int64: the place and the length of each, -1 for None."""
+    coded = [(text or "").encode("utf-8", "surrogatepass") for text in texts]
+    lengths = np.array([len(code) for code in coded], np.int64)
+    start = writer.append(np.frombuffer(b"".join(coded), np.uint8))
+    starts = start + np.cumsum(lengths) - lengths
+    lengths[[text is None for text in texts]] = -1
+    return np.stack((starts, lengths), axis=1)
 
 
 def _sides(
@@ -55,16 +67,39 @@ def _sides(
     return np.maximum(sides, 0)
 
 
-def read_categories(file: Path, entries: Sequence[Any], otherwise: Otherwise) -> list[Entry]:
-    """Return the categories in order of id; ValueError for invalid entries."""
-    found = []
+def read_categories(
+    file: Path, entries: Sequence[Any], otherwise: Otherwise, used: Collection[int]
+) -> list[Entry]:
+    """Return the categories in order of id; ValueError for invalid entries.
+
+    ``used`` are the ids that annotations have. Roboflow's category 0, which is but the name of the
+    project and the supercategory of the others, is left out.
+    """
+    found, above = [], {}
     for number, entry in zip(_ids(file, "categories", entries, otherwise), entries, strict=True):
         name = entry.get("name")
         if not isinstance(name, str) or not _can_be_written(name):
             raise ValueError(f"{file}: categories, id {number}: 'name' is {short(name)}, not text")
         more = {key: _plain(entry[key]) for key in ("keypoints", "skeleton") if entry.get(key)}
+        if isinstance(entry.get("frequency"), str):
+            more["frequency"] = entry["frequency"]
         found.append({"id": number, "name": name, **more})
-    return sorted(found, key=lambda category: category["id"])
+        above[number] = entry.get("supercategory")
+    found.sort(key=lambda category: category["id"])
+    if _is_group(found, above) and 0 not in used:
+        otherwise["category of id 0 left out, as it is but the supercategory of the others"] += 1
+        return found[1:]
+    return found
+
+
+def _is_group(categories: Sequence[Entry], above: Mapping[int, Any]) -> bool:
+    """Whether the first of ``categories`` has id 0 and is ``above`` all others, and none above it.
+
+    ``above`` are the supercategories by id.
+    """
+    if len(categories) < 2 or categories[0]["id"] != 0 or above[0] != "none":
+        return False
+    return all(above[each["id"]] == categories[0]["name"] for each in categories[1:])
 
 
 def _can_be_written(text: str) -> bool:

@@ -5,7 +5,7 @@ G polygons.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,10 @@ Entry = dict[str, Any]
 NO_MASK, POLYGONS, RUNS = 0, 1, 2
 #: The largest number of pixels of an image in pycocotools.
 MOST_PIXELS = 2**32 - 1
+#: The lists of category ids that an image of LVIS has: ``pet/annotations/federated.py``.
+LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+#: How many images have a category of LVIS: at most 10 ("r"), at most 100 ("c"), or more ("f").
+FREQUENCIES = ("r", "c", "f")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,11 @@ class Annotations:
     file: Path  # the file, or the given name of records
     columns: Columns
     added: tuple[tuple[int, str], ...] = ()  # id and name of categories that are not in the file
+    by_url: bool = False  # whether the "coco_url" of an image without file name gives its name
 
     def __getstate__(self) -> dict[str, Any]:
         # Without cached properties, which another process computes itself.
-        return {"file": self.file, "columns": self.columns, "added": self.added}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def with_classes(self, names: Sequence[str]) -> "Annotations":
         """Return a copy with a new category, of a free id, for each of ``names`` without one."""
@@ -60,7 +65,11 @@ class Annotations:
 
     @cached_property
     def categories(self) -> list[Entry]:
-        """The categories in order of id, with "id", "name" and, if any, "keypoints", "skeleton"."""
+        """The categories in order of id.
+
+        They have "id" and "name", and those of "keypoints", "skeleton" and "frequency" (of LVIS, a
+        text) that the file has.
+        """
         found = [*self.columns.facts["categories"]]
         found += [{"id": number, "name": name} for number, name in self.added]
         return sorted(found, key=lambda category: category["id"])
@@ -130,16 +139,34 @@ class Annotations:
         """(M,) uint8: bits for valid but implausible values."""
         return self.columns["doubt"]
 
+    @cached_property
+    def has_lists(self) -> np.ndarray:
+        """(N, 2) bool: which of ``LISTS`` an image has."""
+        return self.columns["lists"].view(bool)
+
+    def listed(self, key: str) -> np.ndarray:
+        """Return (P, 2) int64: image id and category id of each item of the lists ``key``."""
+        return self.columns[key]
+
+    def nameless(self) -> np.ndarray:
+        """Return the indices of the images without a file name."""
+        lengths = self.columns["name"][:, 1]
+        if self.by_url:
+            lengths = np.maximum(lengths, self.columns["url_name"][:, 1])
+        return np.flatnonzero(lengths < 0)
+
     def file_name(self, place: int) -> str | None:
         """Return the file name of image ``place`` as in the file, or None if it has none."""
         start, length = self.columns["name"][place].tolist()
+        if length < 0 and self.by_url:
+            start, length = self.columns["url_name"][place].tolist()
         return None if length < 0 else self._text(start, length).decode("utf-8", "surrogatepass")
 
     def file_names(self, places: Sequence[int] | np.ndarray) -> list[str | None]:
         """Return the file names of the images ``places``."""
         return [self.file_name(int(place)) for place in places]
 
-    def places(self, image_ids: Sequence[int]) -> np.ndarray:
+    def places(self, image_ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the index of each of ``image_ids``, -1 if the file does not have it."""
         wanted = np.asarray(image_ids, np.int64)
         if not len(self.image_ids):

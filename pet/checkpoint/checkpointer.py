@@ -144,7 +144,8 @@ class Checkpointer:
         if not path.is_file():
             if others := self._snapshots():
                 _logger.warning(
-                    "%s holds no %s, so the run starts anew; to go on from %s, copy it there",
+                    "%s holds no %s, so the run starts from the beginning; to go on from %s, copy "
+                    "it there",
                     *(self._folder, LATEST, others[0].name),
                 )
             return False
@@ -181,9 +182,12 @@ class Checkpointer:
         # The snapshot that is a hard link to the latest is damaged, too.
         others = [other for other in self._snapshots() if not other.samefile(path)]
         if not others:
-            return f"there is no other checkpoint in {self._folder}: delete it to start anew"
+            return (
+                f"there is no other checkpoint in {self._folder}: delete it to start from the "
+                "beginning"
+            )
         names = ", ".join(other.name for other in others)
-        return f"to go on, copy one of {names} over it; to start anew, delete it"
+        return f"to go on, copy one of {names} over it; to start from the beginning, delete it"
 
     def _snapshots(self) -> list[Path]:
         """Return the numbered checkpoints of the folder, latest first."""
@@ -267,7 +271,8 @@ def _with_present_options(
     if content["optimizer_type"] != kind:
         raise ValueError(
             f"{path} was written by the optimizer {content['optimizer_type']}, this run uses "
-            f"{kind}; change SOLVER.OPTIMIZER back, or start anew with TRAIN.AUTO_RESUME False"
+            f"{kind}; change SOLVER.OPTIMIZER back, or start from the beginning with "
+            "TRAIN.AUTO_RESUME False"
         )
     saved = content["optimizer"]
     present = optimizer.state_dict()["param_groups"]
@@ -275,7 +280,8 @@ def _with_present_options(
     if sizes != [len(group["params"]) for group in present]:
         raise ValueError(
             f"{path} trained {sum(sizes)} parameters in groups of {sizes}, this run trains others; "
-            "set BACKBONE.FREEZE_AT as it was, or start anew with TRAIN.AUTO_RESUME False"
+            "set BACKBONE.FREEZE_AT as it was, or start from the beginning with TRAIN.AUTO_RESUME "
+            "False"
         )
     groups = [
         {**group, "params": old["params"]}

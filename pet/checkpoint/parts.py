@@ -77,7 +77,7 @@ class CheckpointParts:
         """
         for name, part in self._parts.items():
             if name not in content:
-                _logger.warning("%s holds no part %r, which starts anew", path, name)
+                _logger.warning("%s holds no part %r, which starts from the beginning", path, name)
                 continue
             try:
                 part.load_state_dict(content[name])

@@ -11,6 +11,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from .check import check_cfg
+from .data_folder import use_data_folder
 from .describe import KeyDescription, describe_key
 from .errors import UnknownNameError
 from .home import expand_home, expand_paths
@@ -39,10 +40,11 @@ def merge_cfg_from_list(opts: Sequence[Any], node: CfgNode = cfg) -> None:
 def freeze(node: CfgNode = cfg) -> None:
     """Check that the keys of ``node`` agree with each other, then make it immutable.
 
-    A ``~`` at the start of a path becomes the home folder. Raises ValueError naming the
-    contradicting keys.
+    A ``~`` at the start of a path becomes the home folder, and ``DATA`` sets the data sets. Raises
+    ValueError naming the contradicting keys.
     """
     expand_paths(node)
+    use_data_folder(node)
     check_cfg(node)
     node.freeze()
 

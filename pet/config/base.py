@@ -6,6 +6,7 @@ source. The rule of the key follows its default: it tells which other values the
 
 from .rules import at_least, more_than, one_of, tuple_of, within
 from .section import Key, Section
+from .transforms import add_transform_keys
 
 #: The fields of one ``DATASETS.<name>`` block and their defaults.
 DATASET_TEMPLATE = Section()
@@ -30,6 +31,10 @@ def base_cfg() -> Section:
     node.DEVICE = "auto"
     # Output folder. Empty: derived from the path of the YAML, cfgs/a/b.yaml -> ckpts/a/b.
     node.CKPT = ""
+    # Folder of a data set of your own, in any format that Pet reads. Its parts are the data sets
+    # data_train, data_val and data_test; TRAIN.DATASETS and TEST.DATASETS become the first and the
+    # second unless they name other parts. Empty: the data sets that the config names.
+    node.DATA = ""
     # Folder in which data sets are searched, and the shapes are drawn.
     node.DATA_DIR = "data"
     # Iterations between two log lines.
@@ -111,8 +116,15 @@ def _add_solver_keys(node: Section) -> None:
     # Learning rate after warm-up, for the whole batch of TRAIN.BATCH_SIZE images. Source: 0.02
     # for 16 images, Mask R-CNN (He et al. 2017) as trained by Detectron.
     node.SOLVER.BASE_LR = Key(0.02, more_than(0))
-    # Number of optimizer steps.
+    # Batch size that BASE_LR is for: the rate used is BASE_LR * TRAIN.BATCH_SIZE divided by this.
+    # 0 uses BASE_LR for every batch size. Source: Goyal et al. 2017, section 2.1.
+    node.SOLVER.REFERENCE_BATCH_SIZE = Key(0, at_least(0))
+    # Number of optimizer steps. If it is changed without STEPS, and these are then beyond it, they
+    # are scaled with it.
     node.SOLVER.MAX_ITER = Key(90000, at_least(1))
+    # Number of passes over the training images, which sets MAX_ITER, scales STEPS, and shortens the
+    # warm-up to one pass if it is longer; 0: MAX_ITER iterations.
+    node.SOLVER.MAX_EPOCHS = Key(0, at_least(0))
     # Momentum of SGD (unused by ADAMW).
     node.SOLVER.MOMENTUM = Key(0.9, within(0, 1))
     # Weight decay of weights. Source: Detectron.
@@ -139,8 +151,9 @@ def _add_solver_keys(node: Section) -> None:
     node.SOLVER.WARM_UP_METHOD = Key("LINEAR", one_of("LINEAR", "CONSTANT"))
     # "STEP" (times GAMMA at each of STEPS), "COSINE" or "POLY" (both fall to 0 at MAX_ITER).
     node.SOLVER.LR_POLICY = Key("STEP", one_of("STEP", "COSINE", "POLY"))
-    # Iterations at which the STEP policy decays, in increasing order.
-    node.SOLVER.STEPS = Key((60000, 80000), tuple_of(at_least(0), rising=True))
+    # Iterations at which the STEP policy decays, in increasing order. Values below 1 are fractions
+    # of MAX_ITER.
+    node.SOLVER.STEPS = Key((60000.0, 80000.0), tuple_of(at_least(0), rising=True))
     # Factor of each decay of the STEP policy.
     node.SOLVER.GAMMA = Key(0.1, at_least(0))
     # Exponent of the POLY policy. Source: DeepLab (Chen et al. 2017), 0.9.
@@ -150,6 +163,8 @@ def _add_solver_keys(node: Section) -> None:
     node.SOLVER.EARLY_STOP = Key(0, at_least(0))
     # Iterations between two checkpoints; 0 writes only the last one.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
+    # Epochs between two checkpoints, with MAX_EPOCHS; 0: SNAPSHOT_ITERS iterations.
+    node.SOLVER.SNAPSHOT_EPOCHS = Key(0, at_least(0))
 
 
 def _add_train_keys(node: Section) -> None:
@@ -165,8 +180,9 @@ def _add_train_keys(node: Section) -> None:
     # Names of the data sets to train on, which are joined.
     node.TRAIN.DATASETS = ()
     # Names of the transforms of each training image, in order: "resize" (TRAIN.SCALES,
-    # TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), or ones that a file of yours
-    # registers.
+    # TRAIN.MAX_SIZE), "random_horizontal_flip" (TRAIN.FLIP_PROB), "random_vertical_flip",
+    # "random_rotate90", "random_crop", "color_jitter", "large_scale_jitter" (in the place of
+    # "resize"), "copy_paste", or ones that a file of yours registers. See docs/transforms.md.
     node.TRAIN.TRANSFORMS = ("resize", "random_horizontal_flip")
     # Lengths of the shorter image side, in pixels; one is drawn for each image.
     node.TRAIN.SCALES = Key(
@@ -176,6 +192,7 @@ def _add_train_keys(node: Section) -> None:
     node.TRAIN.MAX_SIZE = Key(1333, at_least(1))
     # Probability of a horizontal flip, in [0, 1].
     node.TRAIN.FLIP_PROB = Key(0.5, within(0, 1))
+    add_transform_keys(node)
     # Images in a step, over all processes.
     node.TRAIN.BATCH_SIZE = Key(16, at_least(1))
     # Loader workers of each training process, at most one for each CPU; 0 loads in the training
@@ -200,6 +217,8 @@ def _add_test_keys(node: Section) -> None:
     # Iterations of training between two scorings on TEST.DATASETS, with one more after the last
     # step; 0 for none.
     node.TEST.EVAL_PERIOD = Key(0, at_least(0))
+    # Epochs between two scorings, with SOLVER.MAX_EPOCHS; 0: EVAL_PERIOD iterations.
+    node.TEST.EVAL_EPOCHS = Key(0, at_least(0))
     # Figure whose highest value marks the weights that training keeps in CKPT/model_best.pth:
     # "KIND/FIGURE", such as "bbox/AP" or "segm/AP50", with several data sets "NAME/KIND/FIGURE".
     # Empty: the AP of masks if there are any, else of keypoints, else of boxes (the AR1000 of

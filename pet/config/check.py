@@ -7,6 +7,8 @@ from pet.config.check_heads import check_heads
 from pet.config.check_keys import check_keys
 from pet.config.check_numbers import check_numbers
 from pet.config.check_testing import check_testing
+from pet.config.check_transforms import check_transforms
+from pet.config.schedule import lr_steps
 
 
 def check_cfg(cfg: CfgNode) -> None:
@@ -20,11 +22,20 @@ def check_cfg(cfg: CfgNode) -> None:
     _check_parts(cfg)
     check_heads(cfg)
     check_testing(cfg)
+    check_transforms(cfg)
 
 
 def _check_schedule(cfg: CfgNode) -> None:
     solver = cfg.SOLVER
-    if solver.LR_POLICY == "STEP" and solver.STEPS and solver.STEPS[-1] >= solver.MAX_ITER:
+    split = [step for step in solver.STEPS if step > 1 and step != int(step)]
+    if split:
+        raise ValueError(
+            f"SOLVER.STEPS {solver.STEPS} has {split[0]}, which is neither a whole number of "
+            "iterations nor a fraction of SOLVER.MAX_ITER below 1"
+        )
+    if solver.LR_POLICY != "STEP" or solver.MAX_EPOCHS:
+        return  # MAX_EPOCHS scales the steps
+    if solver.STEPS and lr_steps(solver)[-1] >= solver.MAX_ITER:
         raise ValueError(
             f"SOLVER.STEPS {solver.STEPS} reaches past SOLVER.MAX_ITER {solver.MAX_ITER}, so the "
             'learning rate would never fall; scale both, or give SOLVER.STEPS "()"'

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import base, rcnn, retinanet
+from . import base, rcnn, retinanet, transforms
 from .keys import DATASET_KEYS, KEYS, default_cfg
 from .merge import split_key, unknown_key
 
 #: The modules that define keys.
-_MODULES = (base, rcnn, retinanet)
+_MODULES = (base, rcnn, retinanet, transforms)
 #: The variables there whose attributes are keys -> the prefix of their full names.
 _BEGINNINGS = {"node": "", "DATASET_TEMPLATE": "DATASETS.<name>."}
 

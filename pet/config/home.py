@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from yacs.config import CfgNode
 
 #: (section, or "" for none; key) of each path outside ``DATASETS``.
-_PATHS = (("", "CKPT"), ("", "DATA_DIR"), ("TRAIN", "WEIGHTS"), ("TEST", "WEIGHTS"))
+_PATHS = (
+    *(("", "CKPT"), ("", "DATA"), ("", "DATA_DIR")),
+    *(("TRAIN", "WEIGHTS"), ("TEST", "WEIGHTS")),
+)
 #: The paths in a block of ``DATASETS``.
 _DATASET_PATHS = ("IMAGES", "ANNOTATIONS")
 

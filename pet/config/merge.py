@@ -1,6 +1,7 @@
 """Merging YAML files and command-line pairs into a config; errors name key and remedy."""
 
 import difflib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from yacs.config import CfgNode
 from .base import DATASET_TEMPLATE
 from .errors import UnknownNameError
 from .home import expand_home, expand_paths
+from .schedule import fit_steps
 from .values import coerce
 from .yaml_file import Written, read_yaml
 
@@ -115,9 +117,19 @@ def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
         source = settings[0][2] if settings else "it"
         raise ValueError(f"the config is frozen, so {source} comes too late; merge before freezing")
     for target in (node.clone(), node):
-        for names, value, source in settings:
-            _set(target, names, value, source)
+        for _, of_source in itertools.groupby(settings, key=lambda setting: setting[2]):
+            _set_all(target, list(of_source))
         expand_paths(target)
+
+
+def _set_all(root: CfgNode, settings: Sequence[Setting]) -> None:
+    """Apply the settings of one source; a new length of the schedule scales its steps."""
+    before = root.SOLVER.MAX_ITER
+    for names, value, source in settings:
+        _set(root, names, value, source)
+    given = {names for names, _, _ in settings}
+    if ("SOLVER", "MAX_ITER") in given and ("SOLVER", "STEPS") not in given:
+        fit_steps(root.SOLVER, before)
 
 
 def _flatten(

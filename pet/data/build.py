@@ -53,9 +53,12 @@ def build_image_reader(cfg: CfgNode = cfg) -> ImageReader:
     return ImageReader(cfg.INPUT.ORIENTATION, most, cfg.INPUT.BIT_DEPTH)
 
 
-def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg) -> Dataset:
+def build_dataset(
+    names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg, check_pictures: bool = True
+) -> Dataset:
     """Return the data set of ``names``; in training, several are joined.
 
+    Without ``check_pictures`` no picture is looked at, and a missing one is no error.
     Raises KeyError (unknown name; in training also of a transform), FileNotFoundError (missing
     files) or ValueError (no name, several for testing, unusable annotations, classes that differ).
     """
@@ -68,11 +71,11 @@ def build_dataset(names: str | Sequence[str], is_train: bool, cfg: CfgNode = cfg
     if is_train:
         for transform in cfg.TRAIN.TRANSFORMS:
             TRANSFORMS[transform]  # raises for an unknown one before the data is read
-    parts = [_read_dataset(name, is_train, cfg) for name in names]
+    parts = [_read_dataset(name, is_train, cfg, check_pictures) for name in names]
     return parts[0] if len(parts) == 1 else ConcatDataset(parts)
 
 
-def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> Dataset:
+def _read_dataset(name: str, is_train: bool, cfg: CfgNode, check_pictures: bool) -> Dataset:
     files = find_dataset(name, cfg)
     keypoints = None
     if cfg.MODEL.KEYPOINT_ON:
@@ -96,7 +99,7 @@ def _read_dataset(name: str, is_train: bool, cfg: CfgNode) -> Dataset:
         ),
     )
     _check_classes(dataset, files)
-    if isinstance(dataset, ChecksPictures):
+    if check_pictures and isinstance(dataset, ChecksPictures):
         dataset.check_pictures()
     return dataset
 

@@ -3,12 +3,14 @@
 import difflib
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pet.config import CfgNode, UnknownNameError, cfg, expand_home
+from pet.config.data_folder import PART_PREFIX
 from pet.data.datasets import draw_shapes
-from pet.data.formats import FORMATS  # noqa: F401  registers the types
+from pet.data.folder import find_part
 from pet.data.registry import DATASET_TYPES
 
 #: Name -> folder of the images and annotation file, under the folder of COCO.
@@ -20,11 +22,26 @@ _COCO = {
 }
 _COCO_FOLDERS = ("coco2017", "coco", "")  # under DATA_DIR, in the order they are tried
 
-#: Name -> the same, under the folder of the drawn shapes.
+#: Name -> year of Pascal VOC, and the list of names in its ImageSets.
+_VOC = {
+    "voc_2007_trainval": ("VOC2007", "Main/trainval.txt"),
+    "voc_2007_test": ("VOC2007", "Main/test.txt"),
+    "voc_2012_train": ("VOC2012", "Main/train.txt"),
+    "voc_2012_val": ("VOC2012", "Main/val.txt"),
+    "voc_2012_trainval": ("VOC2012", "Main/trainval.txt"),
+    "voc_2012_seg_train": ("VOC2012", "Segmentation/train.txt"),
+    "voc_2012_seg_val": ("VOC2012", "Segmentation/val.txt"),
+}
+_VOC_FOLDERS = ("VOCdevkit", "")  # under DATA_DIR, in the order they are tried
+
+#: Name -> folder of the images and annotation file, under the folder of the drawn shapes.
 _SHAPES = {
     "shapes_train": ("train", "annotations/instances_train.json"),
     "shapes_val": ("val", "annotations/instances_val.json"),
 }
+
+#: Name -> annotation file of LVIS; its pictures are those of COCO.
+_LVIS = {"lvis_v1_train": "lvis_v1_train.json", "lvis_v1_val": "lvis_v1_val.json"}
 
 #: Field of a block -> the word for its files in messages.
 _CALLED = {"IMAGES": "image", "ANNOTATIONS": "annotation"}
@@ -48,7 +65,7 @@ class DatasetFiles:
 
 def dataset_names(cfg: CfgNode = cfg) -> tuple[str, ...]:
     """Return every name that ``TRAIN.DATASETS`` and ``TEST.DATASETS`` may hold."""
-    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_SHAPES)))
+    return tuple(dict.fromkeys((*cfg.DATASETS, *_COCO, *_VOC, *_LVIS, *_SHAPES)))
 
 
 def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
@@ -61,8 +78,12 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     data_dir = Path(expand_home(cfg.DATA_DIR, "DATA_DIR"))
     if name in cfg.DATASETS:
         return _find_block(name, cfg.DATASETS[name], data_dir)
-    if name in _COCO or name in _SHAPES:
+    if name.startswith(PART_PREFIX):
+        return _find_part_of_data(name, cfg)
+    if name in {*_COCO, *_VOC, *_LVIS, *_SHAPES}:
         _check_data_dir(data_dir)
+    if name in _LVIS:
+        return _find_lvis(name, data_dir)
     if name in _COCO:
         roots = [data_dir / folder for folder in _COCO_FOLDERS]
         remedy = (
@@ -71,7 +92,9 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
             f"{name}.IMAGES and DATASETS.{name}.ANNOTATIONS"
         )
         pairs = [tuple(root / part for part in _COCO[name]) for root in roots]
-        return _first_present(name, pairs, remedy)
+        return _first_present(name, "coco", pairs, remedy)
+    if name in _VOC:
+        return _find_voc(name, data_dir)
     if name in _SHAPES:
         root = draw_shapes(data_dir)
         images, annotations = _SHAPES[name]
@@ -84,6 +107,36 @@ def find_dataset(name: str, cfg: CfgNode = cfg) -> DatasetFiles:
     )
 
 
+def _find_voc(name: str, data_dir: Path) -> DatasetFiles:
+    year, names = _VOC[name]
+    roots = [data_dir / folder / year for folder in _VOC_FOLDERS]
+    remedy = (
+        f"download {year} from http://host.robots.ox.ac.uk/pascal/VOC and set DATA_DIR to the "
+        f"folder of VOCdevkit, or give DATASETS.{name}.TYPE voc, DATASETS.{name}.IMAGES and "
+        f"DATASETS.{name}.ANNOTATIONS"
+    )
+    pairs = [(root / "JPEGImages", root / "ImageSets" / names) for root in roots]
+    return _first_present(name, "voc", pairs, remedy)
+
+
+def _find_lvis(name: str, data_dir: Path) -> DatasetFiles:
+    """Return the files of a part of LVIS; the pictures are in the train2017 and val2017 of COCO."""
+    roots = [data_dir / folder for folder in _COCO_FOLDERS]
+    pairs: list[tuple[Path, ...]] = [
+        (root / "train2017", folder / _LVIS[name])
+        for root in roots
+        for folder in (data_dir / "lvis", root / "annotations")
+    ]
+    remedy = (
+        "download the annotations from https://www.lvisdataset.org/dataset and the images of COCO "
+        "2017, train and val, from https://cocodataset.org/#download, and set DATA_DIR to their "
+        f"folder, or give DATASETS.{name}.TYPE lvis, DATASETS.{name}.IMAGES, the folder that holds "
+        f"train2017 and val2017, and DATASETS.{name}.ANNOTATIONS"
+    )
+    found = _first_present(name, "lvis", pairs, remedy)
+    return replace(found, images=found.images.parent)
+
+
 def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
     wanted = {"IMAGES": "folder", "ANNOTATIONS": DATASET_TYPES.kind_of_annotations(block.TYPE)}
     images, annotations = [
@@ -91,6 +144,18 @@ def _find_block(name: str, block: CfgNode, data_dir: Path) -> DatasetFiles:
     ]
     classes = tuple(block.get("CLASSES", ()))  # a block made in Python may lack it
     return DatasetFiles(name, block.TYPE, images, annotations, block.MAX_IMAGES, classes)
+
+
+def _find_part_of_data(name: str, cfg: CfgNode) -> DatasetFiles:
+    """Return the files of a part of the folder ``DATA``."""
+    part = name.removeprefix(PART_PREFIX)
+    if not cfg.DATA:
+        raise ValueError(
+            f"data set {name!r} is the part {part!r} of the folder DATA, which is empty; give the "
+            "folder of your data: DATA FOLDER, or the option --data-path FOLDER"
+        )
+    found_as, found = find_part(Path(expand_home(cfg.DATA, "DATA")), part, cfg.MODEL.MASK_ON)
+    return DatasetFiles(name, found_as, found.images, found.annotations)
 
 
 def _find_path(name: str, field: str, given: str, wanted: str, data_dir: Path) -> Path:
@@ -128,14 +193,17 @@ def _check_data_dir(data_dir: Path) -> None:
         raise ValueError(f"DATA_DIR must be a folder, but {data_dir.absolute()} {lack}")
 
 
-def _first_present(name: str, pairs: list[tuple[Path, ...]], remedy: str) -> DatasetFiles:
+def _first_present(
+    name: str, kind: str, pairs: Sequence[tuple[Path, ...]], remedy: str
+) -> DatasetFiles:
     """Return the first pair of image folder and annotation file that both exist."""
     tried = []
     for images, annotations in pairs:
         lacks = {images: _lack(images, "folder"), annotations: _lack(annotations, "file")}
         if not any(lacks.values()):
-            return DatasetFiles(name, "coco", images, annotations)
+            return DatasetFiles(name, kind, images, annotations)
         tried += [f"{path.absolute()} ({lack or 'found'})" for path, lack in lacks.items()]
+    tried = list(dict.fromkeys(tried))
     raise FileNotFoundError(
         f"data set {name!r}: its image folder and annotation file do not lie side by side in any "
         f"of the places tried: {', '.join(tried)}; {remedy}"

@@ -61,6 +61,14 @@ def read_values(path: str | Path) -> np.ndarray:
     return _decode(_fetch(path), path, _FLAGS | cv2.IMREAD_ANYDEPTH)
 
 
+def check_whole(path: str | Path) -> None:
+    """Raise ValueError if the image file ``path`` is empty, too large or truncated.
+
+    Only JPEG and PNG tell the last. Raises the errors of ``ImageReader.read`` if there is no file.
+    """
+    _fetch(path)
+
+
 def shown_path(path: str | Path) -> str:
     """Return ``path`` for a message: on one line, with escapes, and shortened if it is long."""
     text = str(path)

@@ -6,7 +6,7 @@ process-wide setting would silence.
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from io import BytesIO
 from typing import BinaryIO
 
@@ -27,7 +27,8 @@ class ImageHeader:
     """Size, orientation and bit depth of an image file.
 
     Width and height are in pixels as stored. ``orientation`` is that of EXIF, 1..8; 1 means that
-    the stored picture is upright. ``bits`` are per channel.
+    the stored picture is upright. ``bits`` are per channel. ``mode`` is "colour" unless a JPEG, PNG
+    or WebP declares another: "grey", "grey and alpha", "alpha" (beside colours) or "CMYK".
     """
 
     width: int
@@ -35,6 +36,7 @@ class ImageHeader:
     _: KW_ONLY
     orientation: int = 1
     bits: int = 8
+    mode: str = field(default="colour", compare=False)
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -90,11 +92,12 @@ def _parse_jpeg(file: BinaryIO) -> ImageHeader:
         if mark == 0xE1 and orientation == 1 and _at(file, place, 6) == _EXIF_START:
             orientation = _exif_orientation(_at(file, place + 6, length - 6))
         elif 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC) and frame is None:
-            frame = struct.unpack(">BHH", _at(file, place, 5))
+            frame = struct.unpack(">BHHB", _at(file, place, 6))
     if frame is None:
         raise ValueError("a JPEG without a frame")
-    bits, height, width = frame
-    return ImageHeader(width, height, orientation=orientation, bits=bits)
+    bits, height, width, channels = frame
+    mode = {1: "grey", 4: "CMYK"}.get(channels, "colour")
+    return ImageHeader(width, height, orientation=orientation, bits=bits, mode=mode)
 
 
 def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
@@ -123,7 +126,8 @@ def _parse_png(file: BinaryIO) -> ImageHeader:
             orientation = _exif_orientation(_at(file, place, length))
             break
     bits = 8 if colour == 3 else bits  # 3: a palette
-    return ImageHeader(width, height, orientation=orientation, bits=bits)
+    mode = {0: "grey", 4: "grey and alpha", 6: "alpha"}.get(colour, "colour")
+    return ImageHeader(width, height, orientation=orientation, bits=bits, mode=mode)
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -152,8 +156,10 @@ def _parse_webp(file: BinaryIO) -> ImageHeader:
     """Parse a WebP. Source: RFC 9649."""
     if _at(file, 8, 4) != b"WEBP":
         raise ValueError("a RIFF file without a picture")
-    size, orientation = None, 1
+    size, orientation, mode = None, 1, "colour"
     for kind, place, length in _webp_chunks(file):
+        if kind == b"VP8X" and _at(file, place, 1)[0] & 0x10:
+            mode = "alpha"
         if kind == b"EXIF":
             orientation = _exif_orientation(_at(file, place, length).removeprefix(_EXIF_START))
             break
@@ -161,7 +167,7 @@ def _parse_webp(file: BinaryIO) -> ImageHeader:
             size = _webp_size(kind, _at(file, place, 10))
     if size is None:
         raise ValueError("a WebP without a picture")
-    return ImageHeader(*size, orientation=orientation)
+    return ImageHeader(*size, orientation=orientation, mode=mode)
 
 
 def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

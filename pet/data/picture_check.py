@@ -1,11 +1,13 @@
 """Checking the image files of a data set before training or testing starts."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from pet.data.image_file import ImageHeader, ImageReader, read_header, read_valu
 
 # A folder is listed only if this many files are expected in it, as it may hold millions of others.
 _MIN_LISTED = 32
+_MOST_PARTS = 8  # of a name that is looked for without its first folders
 _THREADS = 8
 _MOST_DEEP = 8  # pictures with 16 bits per channel that are decoded
 _MOST_NAMED = 5  # pictures named in a line
@@ -48,17 +51,56 @@ class PictureReport:
 def resolve_names(folder: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
     """Return ``names``, relative to ``folder``, as they exist, and the indices of missing files.
 
-    If a\\b.jpg does not exist but a/b.jpg does, the latter is returned. Folders are listed once, as
-    checking many single files is slow on a network disk.
+    If a\\b.jpg does not exist but a/b.jpg does, the latter is returned; if neither does, b.jpg.
+    Annotation tools write such names, with their own folders, and with %20 for a space. A file that
+    two different names could mean stands for neither. Folders are listed once, as checking many
+    single files is slow on a network disk.
     """
     missing = _find_missing(folder, list(enumerate(names)))
-    slashed = [(n, names[n].replace("\\", "/")) for n in missing if "\\" in names[n]]
-    still_missing = set(_find_missing(folder, slashed))
-    found = {n: name for n, name in slashed if n not in still_missing}
+    tries = {n: _other_spellings(names[n]) for n in missing}
+    found: dict[int, str] = {}
+    for depth in range(max(map(len, tries.values()), default=0)):
+        asked = [(n, tries[n][depth]) for n in tries if n not in found and depth < len(tries[n])]
+        lost = set(_find_missing(folder, asked))
+        found |= {n: name for n, name in asked if n not in lost}
+    meant = defaultdict(set)
+    for n, name in enumerate(names):
+        meant[os.path.normpath(found.get(n, name))].add(name)
+    # Backslashes alone leave no doubt.
+    unsure = [n for n in found if found[n] != tries[n][0] or "\\" not in names[n]]
+    for n in unsure:
+        if len(meant[os.path.normpath(found[n])]) > 1:
+            del found[n]
     return (
         [found.get(n, name) for n, name in enumerate(names)],
         [n for n in missing if n not in found],
     )
+
+
+def describe_names(changed: Sequence[tuple[str, str]]) -> list[str]:
+    """Return lines for the log about names that ``resolve_names`` ``changed``: before, after."""
+    others = [(before, after) for before, after in changed if before.replace("\\", "/") != after]
+    slashed = len(changed) - len(others)
+    lines = [f"{slashed} file names have backslashes, and are read with slashes"] * (slashed > 0)
+    if others:
+        before, after = others[0]
+        lines.append(
+            f"{len(others)} file names are no files in the image folder, and are read by the end "
+            f"of their path: {shown_path(before)} as {shown_path(after)}"
+        )
+    return lines
+
+
+def _other_spellings(name: str) -> list[str]:
+    """Return the paths that ``name`` may mean, the likeliest first."""
+    slashed = name.replace("\\", "/")
+    decoded = unquote(slashed)
+    found = [slashed, decoded]
+    for whole in dict.fromkeys((slashed, decoded)):
+        parts = [part for part in re.split(r"/|\?d=", whole) if part not in ("", ".", "..")]
+        found += ["/".join(parts[first:]) for first in range(len(parts))[-_MOST_PARTS:]]
+    found = sorted(dict.fromkeys(found), key=lambda path: path.count("/"), reverse=True)
+    return [path for path in (slashed, *found) if path and path != name]
 
 
 def _find_missing(folder: Path, names: Iterable[tuple[int, str]]) -> list[int]:
@@ -102,18 +144,18 @@ def inspect_headers(
     bits per channel are decoded if ``reader.bit_depth`` is 16, and all pictures without a readable
     header.
     """
-    indices = _spread(range(len(paths)), most)
+    indices = spread(range(len(paths)), most)
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda n: _read_header(paths[n], reader), indices))
+        found = list(pool.map(lambda n: look_at_header(paths[n], reader), indices))
         headers = {n: h for n, h in zip(indices, found, strict=True) if isinstance(h, ImageHeader)}
         deep = [n for n, header in headers.items() if header.bits == 16]
-        deep = _spread(deep, _MOST_DEEP) if reader.bit_depth == 16 else []
+        deep = spread(deep, _MOST_DEEP) if reader.bit_depth == 16 else []
         is_dark = list(pool.map(lambda n: _is_dark(paths[n]), deep))
     unreadable = {n: text for n, text in zip(indices, found, strict=True) if isinstance(text, str)}
     unreadable |= {n: text for n, text in zip(deep, is_dark, strict=True) if isinstance(text, str)}
     kinds: dict[str, list[int]] = defaultdict(list)
     for n, header in headers.items():
-        kinds[_kind(header, (int(sizes[n][0]), int(sizes[n][1])), reader)].append(n)
+        kinds[kind_of_picture(header, (int(sizes[n][0]), int(sizes[n][1])), reader)].append(n)
     return PictureReport(
         looked=len(indices),
         turned=tuple(kinds["turned"]),
@@ -133,7 +175,7 @@ def looks_dark(path: str | Path, image: np.ndarray) -> bool:
     if image.max() > _DARK // 256:  # not >=, as some decoders round up to it
         return False
     header = read_header(path)
-    return header is not None and header.bits == 16 and _uses_few_bits(path)
+    return header is not None and header.bits == 16 and uses_few_bits(path)
 
 
 def describe(
@@ -192,13 +234,13 @@ def describe(
     ]
 
 
-def _spread(items: Sequence[int], most: int) -> list[int]:
-    """Return up to ``most`` of ``items``, evenly spaced."""
+def spread(items: Sequence[int], most: int) -> list[int]:
+    """Return up to ``most`` of ``items``, evenly spaced, in their order."""
     count = min(most, len(items))
     return [items[int(n)] for n in np.linspace(0, len(items) - 1, count).round()]
 
 
-def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
+def look_at_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
     """Return the header of a picture, or the reason why it cannot be read."""
     try:
         header = read_header(path)
@@ -211,7 +253,7 @@ def _read_header(path: str | Path, reader: ImageReader) -> ImageHeader | str:
     return header
 
 
-def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
+def kind_of_picture(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> str:
     """Return the field of the report for a picture of declared ``size`` (height, width), or ""."""
     upright, stored = header.upright_size == size, header.stored_size == size
     if not {"auto": upright or stored, "upright": upright, "stored": stored}[reader.orientation]:
@@ -226,11 +268,12 @@ def _kind(header: ImageHeader, size: tuple[int, int], reader: ImageReader) -> st
 def _is_dark(path: str | Path) -> bool | str:
     """Return whether a picture uses few of its 16 bits, or the reason why it cannot be read."""
     try:
-        return _uses_few_bits(path)
+        return uses_few_bits(path)
     except (OSError, ValueError) as error:
         return str(error)
 
 
-def _uses_few_bits(path: str | Path) -> bool:
+def uses_few_bits(path: str | Path) -> bool:
+    """Whether the file has 16 bits per channel and uses at most 12; False if it is all black."""
     values = read_values(path)
     return values.dtype == np.uint16 and 0 < int(values.max()) < _DARK

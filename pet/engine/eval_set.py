@@ -10,6 +10,7 @@ from pet.data.build import build_dataset, cache_folder
 from pet.data.dataset import Dataset, ground_truth_of
 from pet.engine.class_match import ClassMatch, match_classes
 from pet.evaluation.coco import scored_classes
+from pet.evaluation.lvis import warn_of_low_limit
 from pet.modeling.abilities import detection_limit
 
 _logger = logging.getLogger(__name__)
@@ -55,9 +56,16 @@ def read_eval_set(
     return EvalSet(name, data, match, bool(trained), truth)
 
 
+def own_scores(data: Dataset) -> tuple[str, ...]:
+    """Return the scores that the format of a data set has besides, or in place of, COCO's."""
+    return tuple(getattr(data, "scores", ()))
+
+
 def _warn_of_crowded_images(truth: Annotations, data: Dataset, cfg: CfgNode) -> None:
-    """Warn if images have more objects than the model may detect in one."""
+    """Warn if a model may detect fewer objects in an image than there are, or than LVIS counts."""
     limit = detection_limit(cfg)
+    if limit is not None and "lvis" in own_scores(data):
+        warn_of_low_limit(data.name, limit.most, limit.key)
     counts = truth.objects_per_image()[truth.places(data.image_ids)]
     if limit is not None and counts.size and counts.max() > limit.most:
         _logger.warning(

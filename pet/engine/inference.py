@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader
 from pet.config import CfgNode, cfg
 from pet.data.build import make_test_data_loader, resolve_num_classes, resolve_num_keypoints
 from pet.engine.augmentation import with_augmentation
-from pet.engine.eval_set import EvalSet, read_eval_set
+from pet.engine.eval_set import EvalSet, own_scores, read_eval_set
 from pet.engine.start import join_processes, set_num_classes, set_num_keypoints
 from pet.engine.vis_pictures import VisPictures
 from pet.evaluation.coco import evaluate_coco
+from pet.evaluation.lvis import evaluate_lvis
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.proposals import evaluate_proposals
 from pet.evaluation.results import (
@@ -25,6 +26,7 @@ from pet.evaluation.results import (
     write_shard,
 )
 from pet.evaluation.score_files import Metrics, remove_scores, write_scores
+from pet.evaluation.voc import evaluate_voc
 from pet.launch.processes import spawn
 from pet.layers.fold import prepare_for_inference
 from pet.logger.progress import show_progress
@@ -286,5 +288,12 @@ def _evaluate(tested: EvalSet, files: Mapping[str, Path], cfg: CfgNode) -> dict[
     ids = data.category_ids
     if cfg.MODEL.RPN_ONLY:
         return {"proposals": evaluate_proposals(truth, files["bbox"], data.image_ids, ids)}
+    if "lvis" in own_scores(data):
+        return dict(evaluate_lvis(truth, files, data.image_ids, data.class_names, ids))
     sigmas = cfg.KRCNN.SIGMAS
-    return dict(evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas))
+    scores: dict[str, Metrics] = {
+        **evaluate_coco(truth, files, data.image_ids, data.class_names, ids, sigmas)
+    }
+    if "voc" in own_scores(data) and "bbox" in files:
+        scores["voc"] = evaluate_voc(truth, files["bbox"], data.image_ids, data.class_names, ids)
+    return scores

@@ -176,13 +176,13 @@ class Scoring(Hook):
         lr, loss = run.scheduler.new_lr, self._losses.mean
         for file_name, name in self._names().items():
             for kind, metrics in scores[name].items():
-                line = format_line(run.iteration, kind, metrics, loss, lr)
+                line = format_line(run.iteration, metrics, loss, lr)
                 add_line(line_file(self._folder, kind, file_name), run.iteration, line)
         values = {
             f"val/{name}/{kind}/{key}": value
             for name, by_kind in scores.items()
             for kind, metrics in by_kind.items()
-            for key, value in figures_of(kind, metrics).items()
+            for key, value in figures_of(metrics).items()
         }
         run.logger.log_scores(run.iteration, values)
         figure[0] = values[f"val/{self.best.key}"]

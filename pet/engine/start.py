@@ -3,7 +3,10 @@
 import torch
 
 from pet.config import CfgNode, freeze
+from pet.config.schedule import lr_steps
 from pet.launch.processes import get_local_rank, setup_distributed
+from pet.logger.training_logger import logging_rank
+from pet.solver.schedule import base_lr, set_iterations
 from pet.utils.env import resolve_device
 
 
@@ -12,6 +15,9 @@ def join_processes(device_name: str) -> torch.device:
     device = resolve_device(device_name)
     if setup_distributed(device.type) and device.type == "cuda":
         return torch.device("cuda", get_local_rank())
+    if device.type == "cuda" and device.index is not None:
+        # Otherwise the loader, which pins memory, would also use memory of the first GPU.
+        torch.cuda.set_device(device)
     return device
 
 
@@ -20,6 +26,25 @@ def set_num_classes(cfg: CfgNode, num_classes: int) -> None:
     cfg.defrost()
     cfg.MODEL.NUM_CLASSES = num_classes
     freeze(cfg)
+
+
+def set_schedule(cfg: CfgNode, images: int) -> None:
+    """Write the iterations of ``SOLVER.MAX_EPOCHS`` into the frozen ``cfg``, and log the schedule.
+
+    ``images`` is the number of training images.
+    """
+    cfg.defrost()
+    set_iterations(cfg, images)
+    freeze(cfg)
+    solver = cfg.SOLVER
+    epochs = f"{solver.MAX_EPOCHS} epochs, " if solver.MAX_EPOCHS else ""
+    drops = ""
+    if solver.LR_POLICY == "STEP" and solver.STEPS:
+        drops = f", which falls at iteration {', '.join(map(str, lr_steps(solver)))}"
+    logging_rank(
+        f"schedule: {epochs}{solver.MAX_ITER} iterations of {cfg.TRAIN.BATCH_SIZE} images, "
+        f"learning rate {base_lr(cfg):g}{drops}"
+    )
 
 
 def set_num_keypoints(cfg: CfgNode, num_keypoints: int) -> None:

@@ -22,10 +22,11 @@ from pet.data.build import (
 )
 from pet.data.collate import TrainBatch
 from pet.data.dataset import Dataset
+from pet.engine.data_check.before_training import warn_of_data
 from pet.engine.hooks import Hook, Hooks, TrainingRun, build_hooks
 from pet.engine.interrupt import Interrupt, catching_interrupts
 from pet.engine.scoring import SCORING, Scoring, build_scoring, check_scoring
-from pet.engine.start import join_processes, set_num_classes, set_num_keypoints
+from pet.engine.start import join_processes, set_num_classes, set_num_keypoints, set_schedule
 from pet.evaluation.oks import warn_of_sigmas
 from pet.logger.training_logger import TrainingLogger, build_logger, logging_rank, setup_logging
 from pet.modeling.abilities import check_abilities
@@ -149,6 +150,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         warn_of_sigmas(cfg.KRCNN.NUM_KEYPOINTS, cfg.KRCNN.SIGMAS)
     names = [name for name in datasets.class_names if name != UNUSED_CLASS]
     logging_rank(f"{len(datasets)} training images, classes: {', '.join(names)}")
+    set_schedule(cfg, len(datasets))
 
     scoring = build_scoring(datasets.class_names, cfg)
     if scoring is not None:
@@ -167,6 +169,7 @@ def run_training(config_name: str, cfg: CfgNode = cfg) -> None:
         # Only now, so that a failed start does not replace the config of an earlier run.
         with atomic_path(folder / "config.yaml") as path:
             path.write_text(cfg.dump(), encoding="utf-8")
+        warn_of_data(datasets, cfg)
     logging_rank("Training starts !")
     start_iter, hook = scheduler.iteration, Hooks(hooks.values())
     with (

@@ -1,6 +1,7 @@
 """Text files of scores: the record of a test, and a line for each scoring of a training run."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from pet.evaluation.coco import (
@@ -10,13 +11,15 @@ from pet.evaluation.coco import (
     display_width,
     write_metrics,
 )
+from pet.evaluation.lvis import LvisMetrics
 from pet.evaluation.oks import KeypointMetrics
 from pet.evaluation.proposals import PROPOSAL_FIGURES, ProposalMetrics
+from pet.evaluation.voc import VocMetrics
 from pet.utils.files import atomic_path
 
-Metrics = CocoMetrics | KeypointMetrics | ProposalMetrics
+Metrics = CocoMetrics | KeypointMetrics | ProposalMetrics | LvisMetrics | VocMetrics
 
-#: Kind of result -> its figures, in COCO's order.
+#: Kind of result -> COCO's figures, in its order.
 FIGURES_OF = {
     "bbox": FIGURES,
     "segm": FIGURES,
@@ -29,14 +32,24 @@ _LINE_FILES = {
     "segm": "seg_results",
     "keypoints": "kps_results",
     "proposals": "proposal_results",
+    "voc": "voc_results",
+}
+_BENCHMARKS: Mapping[type, str] = {LvisMetrics: "LVIS", VocMetrics: "VOC"}
+#: Field of the scores of each class -> its title.
+_TITLES = {
+    "per_class": "AP",
+    "per_class_50": "AP50",
+    "per_class_2007": "AP50 of 2007",
+    "per_class_2010": "AP50 of 2010",
 }
 _METRICS, _RECORD = "metrics.json", "record_{}.txt"
 _START = "iter:"
 
 
-def figures_of(kind: str, metrics: Metrics) -> dict[str, float]:
-    """Return the figures of a ``kind`` of result by name, in COCO's order."""
-    return {name: getattr(metrics, name) for name in FIGURES_OF[kind]}
+def figures_of(metrics: Metrics) -> dict[str, float]:
+    """Return the figures by name, in the order of their benchmark."""
+    values = {field.name: getattr(metrics, field.name) for field in fields(metrics)}
+    return {name: value for name, value in values.items() if isinstance(value, float | int)}
 
 
 def write_scores(folder: Path, scores: Mapping[str, Metrics]) -> None:
@@ -49,20 +62,29 @@ def write_scores(folder: Path, scores: Mapping[str, Metrics]) -> None:
 
 def remove_scores(folder: Path) -> None:
     """Remove what ``write_scores`` has written into ``folder``, if anything."""
-    for name in (_METRICS, *map(_RECORD.format, FIGURES_OF)):
+    for name in (_METRICS, *map(_RECORD.format, _LINE_FILES)):
         (folder / name).unlink(missing_ok=True)
 
 
 def format_record(metrics: Metrics) -> str:
-    """Return the figures as COCO prints them, and AP and AP50 of each class, if there are any."""
-    if isinstance(metrics, ProposalMetrics):
-        return f"COCO results:\n{metrics.summary}\n"
-    longest = max(map(display_width, metrics.per_class), default=0)
-    lines = ["COCO results:", metrics.summary, "", "AP and AP50 of each class:"]
-    for name, score in metrics.per_class.items():
-        space = " " * (longest - display_width(name))
-        pair = "  ".join(_format(each) for each in (score, metrics.per_class_50[name]))
-        lines.append(f" {name}{space}: {pair}")
+    """Return the figures as their benchmark prints them, and those of each class, if there are any.
+
+    Those of a class are AP and AP50, VOC's two AP50, or LVIS's AP.
+    """
+    columns = {
+        field.name: getattr(metrics, field.name)
+        for field in fields(metrics)
+        if isinstance(getattr(metrics, field.name), Mapping)
+    }
+    lines = [f"{_BENCHMARKS.get(type(metrics), 'COCO')} results:", metrics.summary]
+    if columns:
+        titles = " and ".join(_TITLES[name] for name in columns)
+        names = next(iter(columns.values()))
+        longest = max(map(display_width, names), default=0)
+        lines += ["", f"{titles} of each class:"]
+        for name in names:
+            scores = "  ".join(_format(column[name]) for column in columns.values())
+            lines.append(f" {name}{' ' * (longest - display_width(name))}: {scores}")
     return "\n".join(lines) + "\n"
 
 
@@ -75,9 +97,9 @@ def line_file(folder: Path, kind: str, dataset: str = "") -> Path:
     return folder / f"{_LINE_FILES[kind]}{f'_{dataset}' if dataset else ''}.txt"
 
 
-def format_line(iteration: int, kind: str, metrics: Metrics, loss: float, lr: float) -> str:
+def format_line(iteration: int, metrics: Metrics, loss: float, lr: float) -> str:
     """Return the line of a scoring: its figures, the mean training loss and the learning rate."""
-    values = [f"{value:.4f}" for value in (*figures_of(kind, metrics).values(), loss)]
+    values = [f"{value:.4f}" for value in (*figures_of(metrics).values(), loss)]
     return f"{_START}{iteration} {'  '.join([*values, f'{lr:.6f}'])}\n"
 
 

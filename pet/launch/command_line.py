@@ -85,9 +85,24 @@ class ToolParser(argparse.ArgumentParser):
             self.error(str(error))
 
 
-def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg``, ``--import``, ``--local_rank`` and ``KEY VALUE ...``; call this last."""
+def add_cfg_arguments(parser: argparse.ArgumentParser, weights_key: str = "") -> None:
+    """Add ``--cfg``, short names of keys, ``--import`` and ``KEY VALUE ...``; call this last.
+
+    ``--weights`` stands for ``weights_key``; "" does not add it.
+    """
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file under cfgs/")
+    _add_short_name(parser, "--data-path", "DATA", "FOLDER")
+    if weights_key:
+        _add_short_name(parser, "--weights", weights_key, "FILE")
+    parser.add_argument(
+        "--num-classes",
+        dest="shorts",
+        action="extend",
+        default=[],
+        type=_classes_pair,
+        metavar="K",
+        help="short for MODEL.NUM_CLASSES K+1: classes without the background",
+    )
     # Old launchers pass the local rank in one of these spellings; new ones set LOCAL_RANK.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     add_import_argument(parser)
@@ -98,6 +113,24 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
         help="config keys to change, last on the command line: SOLVER.BASE_LR 0.01, or "
         "SOLVER.BASE_LR=0.01, ...",
     )
+
+
+def _add_short_name(parser: argparse.ArgumentParser, option: str, key: str, kind: str) -> None:
+    """Add ``option``, whose value is set for ``key``."""
+    parser.add_argument(
+        option,
+        dest="shorts",
+        action="extend",
+        default=[],
+        type=lambda text: [key, text],
+        metavar=kind,
+        help=f"short for {key} {kind}",
+    )
+
+
+def _classes_pair(text: str) -> list[str]:
+    """Return the pair KEY VALUE for a number of classes without the background."""
+    return ["MODEL.NUM_CLASSES", str(positive_int(text) + 1)]
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +165,7 @@ def load_cfg(args: argparse.Namespace, node: CfgNode = cfg) -> None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     import_extensions(args.imports)
     merge_cfg_from_file(args.cfg, node)
-    merge_cfg_from_list(args.opts, node)
+    merge_cfg_from_list([*args.shorts, *args.opts], node)
     freeze(node)
 
 

@@ -10,10 +10,12 @@ from pet.config import CfgNode
 from pet.config.keys import value_of
 from pet.modeling import registry
 from pet.modeling.contract import (
+    AnchorRule,
     CompilesDense,
     DetectionLimit,
     DetectsInViews,
     HasBranches,
+    TellsAnchors,
     TellsDetectionLimit,
     TellsResultKinds,
 )
@@ -47,9 +49,11 @@ def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) 
 
     ``purpose`` is "training" or "testing". Without ``model``, the class is the one registered for
     ``MODEL.TYPE``, or the annotated return type of the function registered for it; if neither is
-    known, nothing is raised. Raises KeyError for an unknown type.
+    known, nothing is raised. Raises KeyError for an unknown type or RoI branch.
     """
     family = _class_of(cfg.MODEL.TYPE) if model is None else type(model)
+    for name in cfg.MODEL.ROI_BRANCHES:
+        registry.ROI_BRANCHES[name]  # raises for an unknown one before data is read
     if family is None:
         return
     for demand in _DEMANDS[purpose]:
@@ -81,6 +85,14 @@ def detection_limit(cfg: CfgNode) -> DetectionLimit | None:
     family = _class_of(cfg.MODEL.TYPE)
     if family is not None and issubclass(family, TellsDetectionLimit):
         return family.detection_limit(cfg)
+    return None
+
+
+def anchor_rule(cfg: CfgNode) -> AnchorRule | None:
+    """Return the anchors of a model of ``cfg``, or None if its family does not tell."""
+    family = _class_of(cfg.MODEL.TYPE)
+    if family is not None and issubclass(family, TellsAnchors):
+        return family.anchor_rule(cfg)
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from pet.config import CfgNode
+from pet.modeling.anchors import AnchorGenerator
 from pet.structures import Detections, ImageList, Targets
 
 
@@ -94,6 +95,24 @@ class TellsDetectionLimit(Protocol):
     @classmethod
     def detection_limit(cls, cfg: CfgNode) -> DetectionLimit | None:
         """Return the limit of a model of ``cfg``, or None if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorRule:
+    """The anchors of a model, and the IoU from which on one learns a box."""
+
+    anchors: AnchorGenerator
+    fg_iou: float  # an anchor is foreground from this IoU on, and the best of a box at any
+    section: str  # of the config: it has ANCHOR_SIZES, ASPECT_RATIOS and FG_IOU_THRESHOLD
+
+
+@runtime_checkable
+class TellsAnchors(Protocol):
+    """Tells its anchors, to check whether they fit the boxes of a data set."""
+
+    @classmethod
+    def anchor_rule(cls, cfg: CfgNode) -> AnchorRule | None:
+        """Return the anchors of a model of ``cfg``, or None if it has none."""
 
 
 # Branches ----------------------------------------------------------------------------------------

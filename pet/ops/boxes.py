@@ -49,6 +49,29 @@ def flip_boxes(boxes: Tensor, width: int) -> Tensor:
     return torch.stack((width - x2, y1, width - x1, y2), dim=-1)
 
 
+def flip_boxes_vertically(boxes: Tensor, height: int) -> Tensor:
+    """Return ``boxes`` (..., 4) after the image, ``height`` pixels high, is turned upside down.
+
+    Above and below change places, left and right do not.
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack((x1, height - y2, x2, height - y1), dim=-1)
+
+
+def turn_boxes(boxes: Tensor, width: int) -> Tensor:
+    """Return ``boxes`` (..., 4) after the image is turned by 90 degrees, counter-clockwise.
+
+    ``width`` is that of the image before the turn, in pixels.
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack((y1, width - x2, y2, width - x1), dim=-1)
+
+
+def shift_boxes(boxes: Tensor, x: float, y: float) -> Tensor:
+    """Return ``boxes`` (..., 4) moved by ``x`` pixels to the right and ``y`` pixels down."""
+    return boxes + boxes.new_tensor((x, y, x, y))
+
+
 def smallest_side(boxes: Tensor) -> Tensor:
     """Return the shorter side (...,) of ``boxes`` (..., 4) in pixels; NaN if a box has a NaN."""
     return torch.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])

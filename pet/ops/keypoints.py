@@ -30,6 +30,40 @@ def flip_keypoints(keypoints: Tensor, width: int, order: Sequence[int]) -> Tenso
     return torch.stack((torch.where(third > 0, width - x, x), y, third), dim=-1)
 
 
+def flip_keypoints_vertically(keypoints: Tensor, height: int, order: Sequence[int]) -> Tensor:
+    """Return ``keypoints`` (..., P, 3) after the image, ``height`` pixels high, is turned over.
+
+    Above and below change places. This is a mirror image as well, so points do change places as in
+    ``flip_keypoints``.
+    """
+    x, y, third = keypoints[..., list(order), :].unbind(-1)
+    return torch.stack((x, torch.where(third > 0, height - y, y), third), dim=-1)
+
+
+def turn_keypoints(keypoints: Tensor, width: int) -> Tensor:
+    """Return ``keypoints`` (..., P, 3) after the image is turned by 90 degrees, counter-clockwise.
+
+    ``width`` is that of the image before the turn, in pixels. Points whose third value is 0 have no
+    position and are not moved.
+    """
+    x, y, third = keypoints.unbind(-1)
+    moved = torch.stack((y, width - x, third), dim=-1)
+    return torch.where(third[..., None] > 0, moved, keypoints)
+
+
+def cut_keypoints(keypoints: Tensor, x: float, y: float, size: tuple[int, int]) -> Tensor:
+    """Return ``keypoints`` (..., P, 3) in the part of the image from (``x``, ``y``) on.
+
+    ``size`` is (height, width) of the part, in pixels. A point outside of it becomes (0, 0, 0), not
+    labelled (as in Detectron2); one on its border is inside.
+    """
+    height, width = size
+    moved = keypoints - keypoints.new_tensor((x, y, 0.0))
+    column, row, third = moved.unbind(-1)
+    inside = (column >= 0) & (column <= width) & (row >= 0) & (row <= height) & (third > 0)
+    return torch.where(inside[..., None], moved, 0.0)
+
+
 def keypoint_bins(keypoints: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return (R, P) int64: the cell, row * W + column, of each point in a grid over its box.
 

@@ -7,6 +7,8 @@ from typing import Any
 from torch.optim import Optimizer
 
 from pet.config import CfgNode, cfg
+from pet.config.schedule import lr_steps
+from pet.solver.schedule import base_lr
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ def build_lr_scheduler(optimizer: Optimizer, cfg: CfgNode = cfg) -> LearningRate
     """Return the scheduler that SOLVER describes, at iteration 0."""
     solver = cfg.SOLVER
     schedule = Schedule(
-        base_lr=solver.BASE_LR,
+        base_lr=base_lr(cfg),
         max_iter=solver.MAX_ITER,
         policy=solver.LR_POLICY,
-        steps=tuple(solver.STEPS),
+        steps=lr_steps(solver),
         gamma=solver.GAMMA,
         power=solver.LR_POW,
         warm_up_method=solver.WARM_UP_METHOD,

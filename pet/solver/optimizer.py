@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
 
 from pet.config import CfgNode, cfg
+from pet.solver.schedule import base_lr
 
 _NORM_TYPES = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
@@ -25,7 +26,7 @@ def build_optimizer(model: nn.Module, cfg: CfgNode = cfg) -> Optimizer:
         weight_decay_norm=solver.WEIGHT_DECAY_NORM,
         bias_lr_factor=solver.BIAS_LR_FACTOR,
     )
-    return make_optimizer(solver.OPTIMIZER, groups, solver.BASE_LR, solver.MOMENTUM)
+    return make_optimizer(solver.OPTIMIZER, groups, base_lr(cfg), solver.MOMENTUM)
 
 
 def make_optimizer(

@@ -1,4 +1,4 @@
-"""Decoding COCO's compressed RLE for many masks at once.
+"""Decoding COCO's compressed RLE, of one mask or of many at once.
 
 T texts, V run lengths in them. Source: pycocotools, ``rleToString`` and ``rleFrString``.
 """
@@ -108,3 +108,27 @@ def _undo_differences(values: np.ndarray, owner: np.ndarray, starts: np.ndarray)
 
 def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, starts) if len(starts) else np.zeros(0, np.int64)
+
+
+def run_lengths_of(text: str | bytes) -> list[int]:
+    """Return the runs of COCO's compressed RLE ``text``; ValueError if the text is truncated.
+
+    Each character holds five bits and a flag that the value continues. From the fourth on, a run is
+    stored as the difference to the run two before (pycocotools, ``rleFrString``).
+    """
+    codes = text.encode() if isinstance(text, str) else text
+    runs: list[int] = []
+    value = shift = 0
+    for code in codes:
+        code -= 48
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError(f"a run-length encoded mask breaks off after {len(codes)} characters")
+    return runs

@@ -13,6 +13,9 @@ import pycocotools.mask as coco_mask
 import torch
 from torch import Tensor
 
+from pet.structures.polygon_clip import clip_polygon
+from pet.structures.run_lengths import run_lengths_of
+
 Rle = dict[str, Any]  # COCO's compressed RLE: {"size": [height, width], "counts": str}
 
 
@@ -25,11 +28,16 @@ class Crop:
     y: int  # image row of the first row of ``bits``
 
 
+#: The crop of a mask without a pixel.
+_NOTHING = Crop(np.zeros((0, 0), np.uint8), 0, 0)
+
+
 @dataclass(frozen=True)
 class PolygonMask:
     """A mask given by the union of polygons, in continuous pixel coordinates."""
 
-    polygons: tuple[np.ndarray, ...]  # each (n, 2) float64 of x, y, n >= 3
+    # Each (n, 2) float64 of x, y, n >= 3; none if all of them were cut off.
+    polygons: tuple[np.ndarray, ...]
 
     def resize(self, ratio_x: float, ratio_y: float) -> "PolygonMask":
         """Return the mask after the image is resized by the two ratios."""
@@ -41,8 +49,40 @@ class PolygonMask:
         mirror, shift = np.array([-1.0, 1.0]), np.array([float(width), 0.0])
         return PolygonMask(tuple(polygon * mirror + shift for polygon in self.polygons))
 
+    def flip_vertically(self, height: int) -> "PolygonMask":
+        """Return the mask after the image, ``height`` pixels high, is turned upside down."""
+        mirror, shift = np.array([1.0, -1.0]), np.array([0.0, float(height)])
+        return PolygonMask(tuple(polygon * mirror + shift for polygon in self.polygons))
+
+    def turn(self, width: int) -> "PolygonMask":
+        """Return the mask after the image is turned by 90 degrees, counter-clockwise.
+
+        ``width`` is that of the image before the turn, in pixels.
+        """
+        mirror, shift = np.array([1.0, -1.0]), np.array([0.0, float(width)])
+        return PolygonMask(tuple(polygon[:, ::-1] * mirror + shift for polygon in self.polygons))
+
+    def cut(self, x: int, y: int, size: tuple[int, int]) -> "PolygonMask":
+        """Return the mask in the part of the image from (``x``, ``y``) on, (height, width) large.
+
+        The polygons are clipped, so that nothing reappears if the part is padded later.
+        """
+        low = np.array([float(x), float(y)])
+        clipped = [clip_polygon(polygon - low, size) for polygon in self.polygons]
+        return PolygonMask(tuple(polygon for polygon in clipped if len(polygon)))
+
+    def place(self, x: int, y: int, size: tuple[int, int]) -> "PolygonMask":
+        """Return the mask after the image is put at (``x``, ``y``) into a larger one of ``size``.
+
+        ``x`` and ``y`` are at least 0; ``size`` is (height, width).
+        """
+        shift = np.array([float(x), float(y)])
+        return PolygonMask(tuple(polygon + shift for polygon in self.polygons))
+
     def crop(self, size: tuple[int, int]) -> Crop:
         """Rasterise the mask in an image of ``size`` (height, width), by COCO's rules."""
+        if not self.polygons:
+            return _NOTHING
         points = np.concatenate(self.polygons)
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         x, y = min(max(floor(left), 0), size[1]), min(max(floor(top), 0), size[0])
@@ -78,7 +118,7 @@ class BitMask:
         """
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
-        runs = counts if isinstance(counts, list) else _run_lengths(counts)
+        runs = counts if isinstance(counts, list) else run_lengths_of(counts)
         if min(runs, default=0) < 0 or sum(runs) != height * width:
             raise ValueError(
                 f"not a run-length encoded mask of {width} x {height} pixels: its runs add up to "
@@ -87,11 +127,18 @@ class BitMask:
         # Runs of background and foreground alternate, column by column.
         values = (np.arange(len(runs)) % 2).astype(np.uint8)
         bits = np.repeat(values, runs).reshape(width, height).T
+        return BitMask.around(Crop(bits, 0, 0), (height, width))
+
+    @staticmethod
+    def around(crop: Crop, size: tuple[int, int]) -> "BitMask":
+        """Return the mask of ``crop`` in an image of ``size``; its own crop has no empty border."""
+        bits = crop.bits
         rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
         if not len(rows):
-            return BitMask(Crop(np.zeros((0, 0), np.uint8), 0, 0), (height, width))
+            return BitMask(_NOTHING, size)
         tight = bits[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return BitMask(Crop(np.asfortranarray(tight), columns[0], rows[0]), (height, width))
+        x, y = crop.x + int(columns[0]), crop.y + int(rows[0])
+        return BitMask(Crop(np.asfortranarray(tight), x, y), size)
 
     def resize(self, ratio_x: float, ratio_y: float) -> "BitMask":
         """Return the mask after the image is resized by the two ratios, by nearest neighbour."""
@@ -111,34 +158,42 @@ class BitMask:
         x = width - self.pixels.x - bits.shape[1]
         return replace(self, pixels=Crop(bits, x, self.pixels.y))
 
+    def flip_vertically(self, height: int) -> "BitMask":
+        """Return the mask after the image, ``height`` pixels high, is turned upside down."""
+        bits = np.asfortranarray(self.pixels.bits[::-1])
+        y = height - self.pixels.y - bits.shape[0]
+        return replace(self, pixels=Crop(bits, self.pixels.x, y))
+
+    def turn(self, width: int) -> "BitMask":
+        """Return the mask after the image is turned by 90 degrees, counter-clockwise.
+
+        ``width`` is that of the image before the turn, in pixels.
+        """
+        bits = np.asfortranarray(np.rot90(self.pixels.bits))
+        y = width - self.pixels.x - bits.shape[0]
+        return BitMask(Crop(bits, self.pixels.y, y), (self.size[1], self.size[0]))
+
+    def cut(self, x: int, y: int, size: tuple[int, int]) -> "BitMask":
+        """Return the mask in the part of the image from (``x``, ``y``) on, (height, width) large.
+
+        The part must lie in the image.
+        """
+        left, top = self.pixels.x - x, self.pixels.y - y
+        bits = self.pixels.bits[max(-top, 0) : max(size[0] - top, 0)]
+        bits = bits[:, max(-left, 0) : max(size[1] - left, 0)]
+        return BitMask.around(Crop(bits, max(left, 0), max(top, 0)), size)
+
+    def place(self, x: int, y: int, size: tuple[int, int]) -> "BitMask":
+        """Return the mask after the image is put at (``x``, ``y``) into a larger one of ``size``.
+
+        ``x`` and ``y`` are at least 0; ``size`` is (height, width).
+        """
+        return BitMask(Crop(self.pixels.bits, self.pixels.x + x, self.pixels.y + y), size)
+
     def crop(self, size: tuple[int, int]) -> Crop:
         """Return the crop around the foreground; ``size`` must be that of the image."""
         assert size == self.size, (size, self.size)
         return self.pixels
-
-
-def _run_lengths(text: str | bytes) -> list[int]:
-    """Return the runs of COCO's compressed RLE ``text``; ValueError if the text is truncated.
-
-    Each character holds five bits and a flag that the value continues. From the fourth on, a run is
-    stored as the difference to the run two before (pycocotools, ``rleFrString``).
-    """
-    codes = text.encode() if isinstance(text, str) else text
-    runs: list[int] = []
-    value = shift = 0
-    for code in codes:
-        code -= 48
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise ValueError(f"a run-length encoded mask breaks off after {len(codes)} characters")
-    return runs
 
 
 def _nearest(*, start: int, count: int, ratio: float, limit: int) -> tuple[np.ndarray, int]:

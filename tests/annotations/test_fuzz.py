@@ -129,7 +129,8 @@ def _outcome(path: Path) -> Any:
 def plain(table: Annotations) -> dict[str, Any]:
     """Return all that ``table`` holds as lists and texts."""
     columns, numbers = table.columns, range(len(table.ids))
-    where = {"name", "polygon_part", "rle_text", "point_range"}  # which bytes, not what they hold
+    # Which bytes, not what they hold.
+    where = {"name", "url_name", "polygon_part", "rle_text", "point_range"}
     return {
         **{name: repr(columns[name].tolist()) for name in columns.names if name not in where},
         "facts": repr({**columns.facts, "read_otherwise": sorted(table.read_otherwise.items())}),

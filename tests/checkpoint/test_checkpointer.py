@@ -167,7 +167,7 @@ def test_a_truncated_latest_names_what_to_use_instead(saved, tmp_path, kept):
 
 def test_a_truncated_latest_alone(tmp_path):
     (tmp_path / "model_latest.pth").write_bytes(b"PK\x03\x04")
-    with pytest.raises(ValueError, match=r"no other checkpoint .*delete it to start anew"):
+    with pytest.raises(ValueError, match=r"no other checkpoint .*delete it to start"):
         Checkpointer(tmp_path).resume(*make_run())
 
 

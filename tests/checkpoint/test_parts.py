@@ -64,7 +64,7 @@ def test_a_checkpoint_without_the_part_resumes_with_a_warning(tmp_path, caplog):
     other = make_run(seed=5)
     assert checkpointer.resume(*other) and other[2].iteration == 2
     assert part.state["count"] == 4
-    assert "holds no part 'counter', which starts anew" in caplog.text
+    assert "holds no part 'counter', which starts from the beginning" in caplog.text
 
 
 def test_a_part_that_the_run_lacks_is_reported(saved, caplog):

@@ -70,8 +70,11 @@ def test_a_contradiction_leaves_the_config_changeable(fresh_cfg):
         (["TRAIN.SCALES", "()"], "TRAIN.SCALES needs one or more"),
         (["TRAIN.SCALES", "(800, 0)"], "TRAIN.SCALES needs one or more positive sizes"),
         (["SOLVER.BASE_LR", "0"], "SOLVER.BASE_LR must be positive"),
-        (["SOLVER.STEPS", "(80, 60)"], r"SOLVER.STEPS must rise; got \(80, 60\)"),
-        (["SOLVER.MAX_ITER", "70000"], "SOLVER.STEPS .* reaches past SOLVER.MAX_ITER 70000"),
+        (["SOLVER.STEPS", "(80, 60)"], r"SOLVER.STEPS must rise; got \(80.0, 60.0\)"),
+        (
+            ["SOLVER.MAX_ITER", "7", "SOLVER.STEPS", "(3, 7)"],
+            "SOLVER.STEPS .* reaches past SOLVER.MAX_ITER 7",
+        ),
         (["SOLVER.WARM_UP_FACTOR", "0"], r"SOLVER.WARM_UP_FACTOR must lie in \(0, 1\]"),
         (["FPN.FPN_ON", "False"], r"levels of stride \(32,\), but RPN.ANCHOR_STRIDE is"),
         (["RPN.ANCHOR_STRIDE", "(32,)"], r"stride \(4, 8, 16, 32, 64\), but RPN.ANCHOR_STRIDE"),

@@ -224,7 +224,7 @@ def test_an_unknown_key_like_no_other_says_where_the_keys_are(fresh_cfg, tmp_pat
         ("FPN.FPN_ON", "yes", "True or False"),
         ("SEED", None, "SEED .* got None"),
         ("CKPT", ["a"], "CKPT .* a text"),
-        ("SOLVER.STEPS", "(1, 2.5)", "SOLVER.STEPS .* whole number.* got 2.5"),
+        ("TRAIN.SCALES", "(1, 2.5)", "TRAIN.SCALES .* whole number.* got 2.5"),
         ("RPN", "3", "RPN .* is a section, not a value; its keys are RPN.ANCHOR_STRIDE, "),
         ("DATASETS", "3", "DATASETS .* is a section"),
         ("DATASETS.mine", "/data", "its keys are .*DATASETS.mine.IMAGES, DATASETS.mine.ANNOT"),

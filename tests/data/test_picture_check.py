@@ -8,6 +8,7 @@ from pet.data.image_file import ImageReader
 from pet.data.picture_check import (
     PictureReport,
     describe,
+    describe_names,
     inspect_headers,
     looks_dark,
     resolve_names,
@@ -81,6 +82,25 @@ def test_a_folder_is_listed_once_and_its_files_are_not_asked_for(tmp_path, monke
     monkeypatch.setattr(os.path, "isfile", lambda path: pytest.fail(f"{path} was asked for"))
     assert resolve_names(tmp_path, [*MANY, *(f"sub/{name}" for name in MANY)])[1] == []
     assert len(listed) == 2
+
+
+def test_names_with_folders_of_another_place_are_found_by_their_end(tmp_path):
+    touch(tmp_path, "1.png", "sub/2.png", "a b.png", "d\u00e9.png", "5%20.png", "6.png")
+    names = {
+        "images/1.png": "1.png",
+        "images\\1/sub/2.png": "sub/2.png",
+        "../../media/upload/4/a%20b.png": "a b.png",
+        "C:\\images\\d%C3%A9.png": "d\u00e9.png",
+        "images/5%20.png": "5%20.png",
+        "/data/local-files/?d=6.png": "6.png",
+    }
+    assert resolve_names(tmp_path, list(names)) == (list(names.values()), [])
+    both = ["1.png", "other/1.png", "a/6.png", "b/6.png", "c/none.png", "a/6.png"]
+    assert resolve_names(tmp_path, both) == (both, [1, 2, 3, 4, 5])
+    assert resolve_names(tmp_path, ["a/6.png", "a/6.png"]) == (["6.png", "6.png"], [])
+    lines = describe_names([("a\\b.png", "a/b.png"), ("c/d.png", "d.png")])
+    assert lines[0] == "1 file names have backslashes, and are read with slashes"
+    assert lines[1].startswith("1 file names are no files") and "c/d.png as d.png" in lines[1]
 
 
 def test_where_upper_and_lower_case_are_one_a_name_is_found(tmp_path, monkeypatch):

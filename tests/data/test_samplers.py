@@ -98,6 +98,16 @@ def test_repeat_factors_by_hand():
     assert repeat_factors([[], [1]], threshold=0.0).tolist() == [1, 1]
 
 
+def test_repeat_factors_with_the_threshold_of_the_paper():
+    """Of 8000 images class 9 is in 2, class 8 in 4, class 7 in 8, and class 1 in all."""
+    rare = [[9, 8, 7], [9, 8, 7], [8, 7, 8], [8, 7], *[[7]] * 4]
+    labels = [[1, *more] for more in rare] + [[1]] * 7992
+    # sqrt(0.001 / (2 / 8000)), and of these the largest of an image.
+    factors = repeat_factors(labels, threshold=0.001)
+    assert factors[:8] == pytest.approx([2, 2, 2**0.5, 2**0.5, 1, 1, 1, 1])
+    assert set(factors[8:]) == {1}
+
+
 def test_repeat_factors_are_met_on_average():
     order = RepeatFactorOrder(np.array([1.0, 2.25, 1.5]), seed=1)
     epochs = [order.epoch(number) for number in range(1000)]

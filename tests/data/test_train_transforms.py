@@ -110,7 +110,7 @@ def test_an_unknown_name_is_an_error_before_data_is_read(shapes_cfg):
     with pytest.raises(
         KeyError,
         match=r"no transform named 'random_horizontal_flop' \(TRAIN\.TRANSFORMS\); did you mean "
-        r"'random_horizontal_flip'\? choose from random_horizontal_flip, resize",
+        r"'random_horizontal_flip'\? choose from color_jitter, .*random_vertical_flip, resize",
     ):
         build_dataset(("shapes_train",), is_train=True, cfg=shapes_cfg)
 

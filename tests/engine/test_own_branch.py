@@ -16,6 +16,7 @@ from pet.engine.predict_files import predict_files
 from pet.engine.predictor import Predictor
 from pet.engine.train import run_training
 from pet.modeling import registry
+from pet.modeling.abilities import check_abilities
 from pet.modeling.build import build_model
 from pet.utils.opencv import cv2
 from pet.utils.seed import seed_all
@@ -189,5 +190,8 @@ def test_the_config_is_checked(folder, changes, message):
 
 def test_an_unknown_branch_names_the_nearest(folder):
     cfg = own_cfg(folder, MODEL__ROI_BRANCHES=("brightnes",), MODEL__NUM_CLASSES=6)
-    with pytest.raises(UnknownNameError, match=r"MODEL\.ROI_BRANCHES.*did you mean 'brightness'"):
+    message = r"MODEL\.ROI_BRANCHES.*did you mean 'brightness'"
+    with pytest.raises(UnknownNameError, match=message):
         build_model(cfg=cfg)
+    with pytest.raises(UnknownNameError, match=message):  # as runs do before they read data
+        check_abilities(cfg, "training")

@@ -6,6 +6,7 @@ import torch
 from torch import distributed, nn
 
 from pet.config import default_cfg, merge_cfg_from_file
+from pet.engine.start import join_processes
 from pet.engine.train import run_training
 from pet.modeling import registry
 from pet.modeling.rcnn.rpn import RPNHead
@@ -195,3 +196,14 @@ def test_random_weights_that_are_not_trained_are_warned_of(folder):
     run_training("tiny.yaml", tiny_cfg(folder, BACKBONE__FREEZE_AT=2, SOLVER__MAX_ITER=2))
     warning = "WARNING: TRAIN.WEIGHTS is empty, so the trunk starts from random weights"
     assert warning in (folder / "run" / "log.txt").read_text()
+
+
+def test_a_named_gpu_is_the_current_one(monkeypatch):
+    """Pinned memory and libraries use the current device."""
+    chosen = []
+    monkeypatch.setattr("pet.engine.start.resolve_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert join_processes("cuda:1") == torch.device("cuda", 1)
+    assert join_processes("cpu") == torch.device("cpu")
+    assert join_processes("cuda") == torch.device("cuda")
+    assert chosen == [torch.device("cuda", 1)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pet.evaluation.coco import CocoMetrics
+from pet.evaluation.lvis import LvisMetrics
 from pet.evaluation.oks import KeypointMetrics
 from pet.evaluation.proposals import ProposalMetrics
 from pet.evaluation.score_files import (
@@ -15,6 +16,7 @@ from pet.evaluation.score_files import (
     remove_scores,
     write_scores,
 )
+from pet.evaluation.voc import VocMetrics
 
 TWELVE = (0.381, 0.588, 0.411, 0.215, 0.42, 0.492, 0.315, 0.499, 0.523, 0.319, 0.565, 0.66666)
 BOXES = CocoMetrics(
@@ -33,11 +35,11 @@ PROPOSALS = ProposalMetrics(*(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), summary="
 
 
 def test_a_line_has_the_figures_the_mean_loss_and_the_learning_rate():
-    assert format_line(2000, "bbox", BOXES, 0.87654321, 0.02) == (
+    assert format_line(2000, BOXES, 0.87654321, 0.02) == (
         "iter:2000 0.3810  0.5880  0.4110  0.2150  0.4200  0.4920  0.3150  0.4990  0.5230  0.3190  "
         "0.5650  0.6667  0.8765  0.020000\n"
     )
-    assert format_line(7, "keypoints", POINTS, 1.0, 0.0000004) == (
+    assert format_line(7, POINTS, 1.0, 0.0000004) == (
         "iter:7 0.1000  0.2000  0.3000  -1.0000  0.5000  0.6000  0.7000  0.8000  -1.0000  1.0000  "
         "1.0000  0.000000\n"
     )
@@ -46,9 +48,21 @@ def test_a_line_has_the_figures_the_mean_loss_and_the_learning_rate():
 def test_figures_by_name():
     names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
     names += ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-    assert figures_of("segm", BOXES) == dict(zip(names, TWELVE, strict=True))
-    assert list(figures_of("keypoints", POINTS))[5:] == ["AR", "AR50", "AR75", "ARm", "ARl"]
-    assert len(figures_of("proposals", PROPOSALS)) == 8
+    assert figures_of(BOXES) == dict(zip(names, TWELVE, strict=True))
+    assert list(figures_of(POINTS))[5:] == ["AR", "AR50", "AR75", "ARm", "ARl"]
+    assert len(figures_of(PROPOSALS)) == 8
+
+
+def test_records_of_other_benchmarks():
+    voc = VocMetrics(0.5, 0.25, {"cat": 0.5, "dog": None}, {"cat": 0.25, "dog": None}, summary=" x")
+    assert format_record(voc) == (
+        "VOC results:\n x\n\nAP50 of 2007 and AP50 of 2010 of each class:\n"
+        " cat: 0.5000  0.2500\n dog:      -       -\n"
+    )
+    assert figures_of(voc) == {"AP50_2007": 0.5, "AP50_2010": 0.25}
+    lvis = LvisMetrics(*[0.5] * 13, per_class={"cat": 0.5}, summary=" x")
+    assert format_record(lvis) == "LVIS results:\n x\n\nAP of each class:\n cat: 0.5000\n"
+    assert list(figures_of(lvis))[6:10] == ["APr", "APc", "APf", "AR300"]
 
 
 def test_a_record_has_cocos_lines_and_each_class():

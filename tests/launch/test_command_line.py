@@ -436,3 +436,21 @@ def test_torchrun_shows_the_line_of_another_process(tmp_path):
     assert status == 1
     assert err.count("WORLD_SIZE is set but RANK is not") == 1
     assert "WORLD_SIZE is set but RANK is not" in err.splitlines()[-2]
+
+
+def test_short_names_stand_for_keys(yaml, fresh_cfg):
+    words = ("--data-path", "/data/mine", "--num-classes", "20", "--weights", "a.pth")
+    parser = ToolParser(prog="tool")
+    add_cfg_arguments(parser, weights_key="TRAIN.WEIGHTS")
+    args = parser.parse_args([*words, "--cfg", yaml, "TRAIN.WEIGHTS", "b.pth"])
+    load_cfg(args, fresh_cfg)
+    assert (fresh_cfg.DATA, fresh_cfg.MODEL.NUM_CLASSES) == ("/data/mine", 21)
+    assert fresh_cfg.TRAIN.WEIGHTS == "b.pth"  # a key wins
+    assert (fresh_cfg.TRAIN.DATASETS, fresh_cfg.TEST.DATASETS) == (("data_train",), ("data_val",))
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "two"])
+def test_a_number_of_classes_is_positive(capsys, yaml, number):
+    with pytest.raises(SystemExit):
+        parse("--cfg", yaml, f"--num-classes={number}")
+    assert f"give a whole number from 1 on, not '{number}'" in capsys.readouterr().err

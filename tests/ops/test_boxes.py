@@ -124,3 +124,21 @@ def test_a_wild_delta_stays_finite():
 def test_coding_no_boxes():
     assert ops.encode_boxes(NO_BOXES, NO_BOXES, FAST_WEIGHTS).shape == (0, 4)
     assert ops.decode_boxes(NO_BOXES, NO_BOXES, FAST_WEIGHTS).shape == (0, 4)
+
+
+def test_vertical_flip_turn_and_shift_by_hand():
+    boxes = torch.tensor([[1.0, 2.0, 4.0, 6.0]])
+    assert ops.flip_boxes_vertically(boxes, 8).tolist() == [[1.0, 2.0, 4.0, 6.0]]
+    assert ops.flip_boxes_vertically(boxes, 10).tolist() == [[1.0, 4.0, 4.0, 8.0]]
+    assert ops.turn_boxes(boxes, 10).tolist() == [[2.0, 6.0, 6.0, 9.0]]
+    assert ops.shift_boxes(boxes, -1, 0.5).tolist() == [[0.0, 2.5, 3.0, 6.5]]
+    assert ops.flip_boxes_vertically(NO_BOXES, 10).shape == (0, 4)
+    assert ops.turn_boxes(NO_BOXES, 10).shape == (0, 4)
+    assert ops.shift_boxes(NO_BOXES, 1, 2).shape == (0, 4)
+
+
+def test_four_turns_change_nothing():
+    turned = boxes = random_boxes(20).round()
+    for width in (200, 300, 200, 300):
+        turned = ops.turn_boxes(turned, width)
+    assert torch.equal(turned, boxes)

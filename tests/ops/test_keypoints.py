@@ -5,10 +5,13 @@ import torch
 
 from pet.ops.keypoints import (
     NO_BIN,
+    cut_keypoints,
     decode_heatmaps,
     flip_keypoints,
+    flip_keypoints_vertically,
     keypoint_bins,
     scale_keypoints,
+    turn_keypoints,
 )
 
 BOX = torch.tensor([[10.0, 20.0, 66.0, 132.0]])  # 56 x 112 pixels: cells of 1 x 2
@@ -77,6 +80,33 @@ def test_flip_by_hand():
     assert flipped.tolist() == [[[7.5, 1, 2], [0, 0, 0], [3, 3, 1]]]
     assert torch.equal(flip_keypoints(flipped, 10, (0, 2, 1)), points)
     assert flip_keypoints(torch.zeros(0, 3, 3), 10, (0, 2, 1)).shape == (0, 3, 3)
+
+
+def test_vertical_flip_by_hand():
+    # Left and right change places here as well: it is a mirror image.
+    points = torch.tensor([[[2.5, 1.0, 2.0], [7.0, 3.0, 1.0], [0.0, 0.0, 0.0]]])
+    flipped = flip_keypoints_vertically(points, 8, (0, 2, 1))
+    assert flipped.tolist() == [[[2.5, 7, 2], [0, 0, 0], [7, 5, 1]]]
+    assert torch.equal(flip_keypoints_vertically(flipped, 8, (0, 2, 1)), points)
+    assert flip_keypoints_vertically(torch.zeros(0, 3, 3), 8, (0, 2, 1)).shape == (0, 3, 3)
+
+
+def test_quarter_turn_by_hand():
+    points = torch.tensor([[[2.5, 1.0, 2.0], [7.0, 3.0, 1.0], [0.0, 0.0, 0.0]]])
+    turned = turn_keypoints(points, 10)
+    assert turned.tolist() == [[[1, 7.5, 2], [3, 3, 1], [0, 0, 0]]]
+    for width in (8, 10, 8):
+        turned = turn_keypoints(turned, width)
+    assert torch.equal(turned, points)
+    assert turn_keypoints(torch.zeros(0, 3, 3), 10).shape == (0, 3, 3)
+
+
+def test_cut_by_hand():
+    # Inside, on the border, and outside of 3..8 x 1..5; the last is not labelled.
+    points = torch.tensor([[[4.0, 2, 2], [8.0, 5, 1], [2.9, 2, 2], [4.0, 5.5, 2], [5.0, 2, 0]]])
+    cut = cut_keypoints(points, 3, 1, (4, 5))
+    assert cut.tolist() == [[[1, 1, 2], [5, 4, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]]
+    assert cut_keypoints(torch.zeros(0, 3, 3), 3, 1, (4, 5)).shape == (0, 3, 3)
 
 
 def test_decode_at_the_resolution_of_the_heatmap():

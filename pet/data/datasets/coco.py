@@ -20,7 +20,12 @@ from pet.data.datasets.coco_keypoints import (
 )
 from pet.data.datasets.coco_report import describe_nothing, log_report
 from pet.data.image_file import ImageReader, shown_path
-from pet.data.picture_check import describe, inspect_headers, resolve_names
+from pet.data.picture_check import (
+    describe,
+    describe_names,
+    inspect_headers,
+    resolve_names,
+)
 from pet.data.sample import Sample
 from pet.structures import BitMask, ImageInfo, KeypointLayout, Mask, PolygonMask
 
@@ -36,6 +41,9 @@ class CocoDataset:
     counts for the score of boxes. ``dropped`` counts those of training, by image id.
     ``annotations`` has the whole content of the file.
     """
+
+    #: Scores that testing computes beside COCO's, such as "voc".
+    scores: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -107,6 +115,16 @@ class CocoDataset:
         """Number of labels, including the background and unused labels."""
         return len(self.class_names) + 1
 
+    @property
+    def folder(self) -> Path:
+        """The folder in which the names of the pictures begin."""
+        return self._folder
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether each image is a file of that folder; a user's subclass may read otherwise."""
+        return type(self).read is CocoDataset.read
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -150,12 +168,13 @@ class CocoDataset:
     def check_pictures(self) -> None:
         """Check that every picture exists, inspect some of them, and log oddities.
 
-        A name with backslashes means the file with slashes if only that exists. A user's subclass
-        that overrides reading checks nothing. Raises FileNotFoundError if pictures are missing, and
+        A name with backslashes means the file with slashes if only that exists, and a name whose
+        folders are not there the file without them. A user's subclass that overrides reading checks
+        nothing. Raises FileNotFoundError if pictures are missing, and
         ValueError if an inspected one cannot be read or has another size than the annotation file
         declares.
         """
-        if type(self).read is not CocoDataset.read:
+        if not self.reads_files:
             return
         names = [str(name) for name in self.annotations.file_names(self._places)]
         found, missing = resolve_names(self._folder, names)
@@ -169,12 +188,8 @@ class CocoDataset:
             )
         changed = [n for n, (a, b) in enumerate(zip(names, found, strict=True)) if a != b]
         self._found_as = {int(self._places[n]): found[n] for n in changed}
-        if changed:
-            logger.info(
-                "data set %s: %d file names have backslashes, and are read with slashes",
-                self.name,
-                len(changed),
-            )
+        for line in describe_names([(names[n], found[n]) for n in changed]):
+            logger.info("data set %s: %s", self.name, line)
         paths = [str(self._folder / name) for name in found]
         report = inspect_headers(paths, self.sizes, self._reader)
         lines = describe(report, paths, self.image_ids, self._reader)
@@ -252,11 +267,12 @@ class CocoDataset:
     def _check_images(self) -> None:
         """Raise ValueError if an image has no name or no size."""
         table = self.annotations
-        nameless = np.flatnonzero(table.columns["name"][:, 1] < 0)
+        nameless = table.nameless()
         if len(nameless):
+            is_lvis = table.has_lists[nameless[0]].all()
             raise ValueError(
                 f"{table.file}: images, id {table.image_ids[nameless[0]]}: 'file_name' is None, "
-                "not text"
+                f"not text{f'; give DATASETS.{self.name}.TYPE lvis' if is_lvis else ''}"
             )
         empty = table.image_ids[(table.sizes < 1).any(axis=1)].tolist()
         if empty:

@@ -14,8 +14,17 @@ from pet.annotations.report import (
     describe_left_out,
     describe_otherwise,
 )
+from pet.annotations.table import RUNS
 
 logger = logging.getLogger(__name__)
+
+#: Of all annotations; in COCO it is one of a hundred.
+_MANY_CROWDS = 0.1
+#: What to do where ``are_painted``.
+CROWDS_NOT_MEANT = (
+    "CVAT writes each mask that was painted as a crowd; if they are single objects, "
+    "tools/convert_data.py writes them as such with --crowds-as-objects"
+)
 
 
 def log_report(
@@ -34,11 +43,20 @@ def log_report(
             crowds,
             int(chosen.sum()),
         )
+        if are_painted(table, chosen):
+            logger.warning("data set %s: %s", name, CROWDS_NOT_MEANT)
     for line in (
         *describe_left_out(table, checked, with_masks, is_train),
         *describe_doubts(table, checked, with_masks),
     ):
         logger.warning("data set %s: %s", name, line)
+
+
+def are_painted(table: Annotations, chosen: np.ndarray) -> bool:
+    """Whether many of ``chosen`` (M,) bool are crowds, with RLEs, and only these have RLEs."""
+    painted = (table.columns["mask_kind"] == RUNS) & chosen
+    crowds = int((painted & table.crowds).sum())
+    return bool(crowds > _MANY_CROWDS * chosen.sum() and (table.crowds | ~painted).all())
 
 
 def describe_nothing(
@@ -53,6 +71,8 @@ def describe_nothing(
     if with_masks:
         parts += count_reasons(table.mask_flaws[boxes], flaws.MASK_FLAWS)
     remedy = "; for boxes alone give MODEL.MASK_ON False" if boxes.any() else ""
+    if not objects.any() and are_painted(table, chosen):
+        remedy = f"; {CROWDS_NOT_MEANT}"
     purpose = "train on" if is_train else "score by"
     return (
         f"nothing to {purpose} in {table.file}: "

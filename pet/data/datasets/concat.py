@@ -27,7 +27,7 @@ class ConcatDataset:
         self.keypoint_layout = first.keypoint_layout
         self.image_ids = tuple(image_id for part in parts for image_id in part.image_ids)
         self.sizes = np.concatenate([part.sizes for part in parts])
-        self._parts = tuple(parts)
+        self.parts = tuple(parts)
         self._ends = tuple(accumulate(len(part) for part in parts))
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class ConcatDataset:
     def _find(self, index: int) -> tuple[Dataset, int]:
         index = range(len(self))[index]
         number = int(np.searchsorted(self._ends, index, side="right"))
-        part = self._parts[number]
+        part = self.parts[number]
         return part, index - self._ends[number] + len(part)
 
 

@@ -15,7 +15,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a data set on disk; ``name`` is "train", "val", "test", or "all" if undivided."""
+    """A part of a data set on disk; ``name`` is "train", "val", "test", or "all" if undivided.
+
+    Pascal VOC has a second list of the pictures with masks for each: "train-masks", "val-masks".
+    """
 
     name: str
     images: Path  # folder
@@ -58,6 +61,7 @@ class Format:
     annotations: str  # "file", "folder" or "file or folder": what a part's annotations are
     find: Callable[[Path], tuple[Part, ...]]  # a folder -> its parts, () if of another format
     read: ReadRecords
+    scores: tuple[str, ...] = ()  # of its own: "voc", beside COCO's, or "lvis", in their place
 
     def dataset(
         self,
@@ -78,4 +82,6 @@ class Format:
         table = annotations_from_records(
             annotations, records.images, records.categories, records.objects
         )
-        return CocoDataset(name, images, table, reader=reader, classes=classes, **options)
+        dataset = CocoDataset(name, images, table, reader=reader, classes=classes, **options)
+        dataset.scores = self.scores
+        return dataset

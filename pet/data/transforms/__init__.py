@@ -6,7 +6,25 @@ those of training.
 """
 
 from pet.data.registry import Transform
+from pet.data.transforms.color_jitter import ColorJitter
+from pet.data.transforms.copy_paste import CopyPaste
 from pet.data.transforms.flip import RandomHorizontalFlip
+from pet.data.transforms.large_scale_jitter import LargeScaleJitter
+from pet.data.transforms.random_crop import RandomCrop
 from pet.data.transforms.resize import Resize, resize_image, resized_size
+from pet.data.transforms.rotate90 import RandomRotate90
+from pet.data.transforms.vertical_flip import RandomVerticalFlip
 
-__all__ = ["RandomHorizontalFlip", "Resize", "Transform", "resize_image", "resized_size"]
+__all__ = [
+    "ColorJitter",
+    "CopyPaste",
+    "LargeScaleJitter",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomRotate90",
+    "RandomVerticalFlip",
+    "Resize",
+    "Transform",
+    "resize_image",
+    "resized_size",
+]

@@ -48,10 +48,19 @@ def random_horizontal_flip(cfg: CfgNode, dataset: Dataset) -> RandomHorizontalFl
 
     Raises ValueError if a keypoint has no partner on the other side.
     """
+    prob = cfg.TRAIN.FLIP_PROB
+    return RandomHorizontalFlip(prob, mirrored_points(dataset, prob, "TRAIN.FLIP_PROB"))
+
+
+def mirrored_points(dataset: Dataset, prob: float, key: str) -> tuple[int, ...]:
+    """Return the ``flip_order`` of the keypoints of ``dataset``; () without any, or at ``prob`` 0.
+
+    Raises ValueError, which names the ``key`` of the probability, if a point has no partner.
+    """
     layout = dataset.keypoint_layout
-    if layout is None or not cfg.TRAIN.FLIP_PROB:
-        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB)
+    if layout is None or not prob:
+        return ()
     try:
-        return RandomHorizontalFlip(cfg.TRAIN.FLIP_PROB, layout.flip_order())
+        return layout.flip_order()
     except ValueError as error:
-        raise ValueError(f"{error}, or give TRAIN.FLIP_PROB 0") from None
+        raise ValueError(f"{error}, or give {key} 0") from None

@@ -12,23 +12,25 @@ import pet.modeling.rcnn.heads  # noqa: F401
 from pet.config import CfgNode, cfg
 from pet.layers.pixel_norm import PixelNorm
 from pet.modeling import registry
-from pet.modeling.contract import DetectionLimit
+from pet.modeling.contract import AnchorRule, DetectionLimit
 from pet.modeling.postprocessing import join_views
 from pet.modeling.rcnn.cascade_rcnn import CascadeRCNN, build_cascade_rcnn
 from pet.modeling.rcnn.fast_rcnn import FastRCNN, build_fast_rcnn
 from pet.modeling.rcnn.keypoint_rcnn import KeypointRCNN
 from pet.modeling.rcnn.mask_rcnn import MaskRCNN
-from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet
+from pet.modeling.rcnn.retinanet import RetinaNet, build_retinanet, build_retinanet_anchors
 from pet.modeling.rcnn.roi_branch import RoIBranch, RoISource
 from pet.modeling.rcnn.roi_branches import OWN_ATTRIBUTES, build_roi_branches
 from pet.modeling.rcnn.roi_losses import roi_losses
 from pet.modeling.rcnn.roi_sampling import sample_rois
-from pet.modeling.rcnn.rpn import RPN, build_rpn
+from pet.modeling.rcnn.rpn import RPN, build_rpn, build_rpn_anchors
 from pet.ops.full_precision import full_precision
 from pet.structures import Detections, ImageList, Targets
 
 # The coarsest level that RoIs are pooled from; only the RPN uses P6 (FPN, section 4.2).
 _COARSEST_ROI_SCALE = 1 / 32
+# P3, the finest level of FPN.BODY fpn_p6p7, which a RetinaNet has.
+_FINEST_RETINANET_SCALE = 1 / 8
 
 
 class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
@@ -150,6 +152,18 @@ class Generalized_RCNN(nn.Module):  # noqa: N801  the name its users know
             return None
         section = "RETINANET" if cfg.MODEL.RETINANET_ON else "FAST_RCNN"
         return DetectionLimit(cfg[section].DETECTIONS_PER_IMG, f"{section}.DETECTIONS_PER_IMG")
+
+    @classmethod
+    def anchor_rule(cls, cfg: CfgNode) -> AnchorRule:
+        """Return the anchors of RPN or RetinaNet."""
+        if cfg.MODEL.RETINANET_ON:
+            levels = range(len(cfg.RETINANET.ANCHOR_SIZES))
+            scales = [_FINEST_RETINANET_SCALE / 2**level for level in levels]
+            anchors, section = build_retinanet_anchors(scales, cfg), "RETINANET"
+        else:
+            anchors, section = build_rpn_anchors(cfg), "RPN"
+        fg_iou = cfg[section].FG_IOU_THRESHOLD
+        return AnchorRule(anchors=anchors, fg_iou=fg_iou, section=section)
 
     def compile_dense(self) -> None:
         """Compile the trunk, the pyramid and the head on anchors, each by torch.compile.

@@ -241,16 +241,7 @@ def build_retinanet(
             f"RETINANET.ANCHOR_SIZES {retina.ANCHOR_SIZES} must name one size for each of the "
             f"{len(spatial_scale)} levels of FPN.BODY {cfg.FPN.BODY}"
         )
-    anchors = AnchorGenerator(
-        sizes=[
-            _sizes_of_level(size, retina.SCALES_PER_OCTAVE, retina.ANCHOR_SIZE_CUT)
-            for size in retina.ANCHOR_SIZES
-        ],
-        ratios=retina.ASPECT_RATIOS,
-        strides=[round(1 / scale) for scale in spatial_scale],
-        rounded=retina.ANCHOR_ROUNDED,
-        step_from_size=retina.ANCHOR_STEP_FROM_SIZE,
-    )
+    anchors = build_retinanet_anchors(spatial_scale, cfg)
     first_label = 0 if retina.BACKGROUND_OUTPUT else 1
     return RetinaNet(
         RetinaNetHead(
@@ -283,6 +274,21 @@ def build_retinanet(
             soft_nms=build_soft_nms_rule(cfg),
         ),
         first_label,
+    )
+
+
+def build_retinanet_anchors(spatial_scale: Sequence[float], cfg: CfgNode = cfg) -> AnchorGenerator:
+    """Return the anchors of levels ``spatial_scale``, one for each of the ``ANCHOR_SIZES``."""
+    retina = cfg.RETINANET
+    return AnchorGenerator(
+        sizes=[
+            _sizes_of_level(size, retina.SCALES_PER_OCTAVE, retina.ANCHOR_SIZE_CUT)
+            for size in retina.ANCHOR_SIZES
+        ],
+        ratios=retina.ASPECT_RATIOS,
+        strides=[round(1 / scale) for scale in spatial_scale],
+        rounded=retina.ANCHOR_ROUNDED,
+        step_from_size=retina.ANCHOR_STEP_FROM_SIZE,
     )
 
 

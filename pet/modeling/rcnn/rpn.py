@@ -102,17 +102,7 @@ class RPN(nn.Module):
 def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:
     """Return the RPN for features of ``dim_in`` channels at ``RPN.ANCHOR_STRIDE``."""
     rpn = cfg.RPN
-    if len(rpn.ANCHOR_STRIDE) > 1:
-        sizes = [(size,) for size in rpn.ANCHOR_SIZES]
-    else:
-        sizes = [tuple(rpn.ANCHOR_SIZES)]
-    anchors = AnchorGenerator(
-        sizes=sizes,
-        ratios=rpn.ASPECT_RATIOS,
-        strides=rpn.ANCHOR_STRIDE,
-        rounded=rpn.ANCHOR_ROUNDED,
-        step_from_size=rpn.ANCHOR_STEP_FROM_SIZE,
-    )
+    anchors = build_rpn_anchors(cfg)
     return RPN(
         RPNHead(dim_in, anchors.num_per_pixel, rpn.NUM_CONVS),
         anchors,
@@ -136,4 +126,20 @@ def build_rpn(dim_in: int, cfg: CfgNode = cfg) -> RPN:
             smooth_l1_beta=rpn.SMOOTH_L1_BETA,
             per_sampled=rpn.LOSS_NORMALIZER == "sampled",
         ),
+    )
+
+
+def build_rpn_anchors(cfg: CfgNode = cfg) -> AnchorGenerator:
+    """Return the anchors of the levels of ``RPN.ANCHOR_STRIDE``."""
+    rpn = cfg.RPN
+    if len(rpn.ANCHOR_STRIDE) > 1:
+        sizes = [(size,) for size in rpn.ANCHOR_SIZES]
+    else:
+        sizes = [tuple(rpn.ANCHOR_SIZES)]
+    return AnchorGenerator(
+        sizes=sizes,
+        ratios=rpn.ASPECT_RATIOS,
+        strides=rpn.ANCHOR_STRIDE,
+        rounded=rpn.ANCHOR_ROUNDED,
+        step_from_size=rpn.ANCHOR_STEP_FROM_SIZE,
     )

@@ -9,6 +9,7 @@ from pet.weights.formats.base import Converted, Importer
 from pet.weights.formats.caffe2 import Caffe2Importer
 from pet.weights.formats.detectron2 import Detectron2DetectorImporter, Detectron2TrunkImporter
 from pet.weights.formats.detectron2_retinanet import Detectron2RetinaNetImporter
+from pet.weights.formats.downloads import DOWNLOADS
 from pet.weights.formats.pet import PetImporter
 from pet.weights.formats.pet_legacy import PetLegacyImporter
 from pet.weights.formats.timm import EfficientNetLiteImporter, TimmImporter
@@ -46,7 +47,7 @@ def find_importer(state: Mapping[str, Tensor], family: str = "") -> Importer | N
 
 def download_url(file_name: str) -> str | None:
     """Return the URL of the published file ``file_name``, or None if it is unknown."""
-    return {**torchvision.DOWNLOADS, **caffe2.DOWNLOADS}.get(file_name)
+    return {**torchvision.DOWNLOADS, **caffe2.DOWNLOADS, **DOWNLOADS}.get(file_name)
 
 
 def known_formats() -> str:
