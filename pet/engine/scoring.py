@@ -13,13 +13,14 @@ from pet.config import CfgNode
 from pet.data.build import resolve_num_keypoints
 from pet.engine.attempt import INTERRUPTED, attempt
 from pet.engine.augmentation import with_augmentation
-from pet.engine.best_score import BestScore, best_key, scored_kinds
+from pet.engine.best_score import BestScore, best_key
 from pet.engine.eval_set import EvalSet, read_eval_set
 from pet.engine.hooks import Hook, TrainingRun
 from pet.engine.inference import Share, score_shares, write_share
 from pet.engine.mean_loss import MeanLoss
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.score_files import (
+    KINDS,
     Metrics,
     add_line,
     cut_lines,
@@ -101,7 +102,7 @@ class Scoring(Hook):
         self._start = run.iteration
         if comm.is_main_process():
             for name in self._names():
-                for kind in scored_kinds(self._cfg):
+                for kind in KINDS:
                     cut_lines(line_file(self._folder, kind, name), self._start)
         if self.owes(run.iteration):
             self._score(run)
