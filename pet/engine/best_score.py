@@ -23,10 +23,14 @@ class BestScore:
     without_gain: int = 0  # scorings since then
 
     def after(self, iteration: int, figure: float) -> "BestScore":
-        """Return the state after the scoring of ``iteration``."""
+        """Return the state after the scoring of ``iteration``.
+
+        A figure of -1, without ground truth, is no scoring without gain: there can be none.
+        """
         if figure > self.figure:
             return BestScore(self.key, iteration, figure, iteration)
-        return replace(self, iteration=iteration, without_gain=self.without_gain + 1)
+        without_gain = self.without_gain + (figure >= 0)
+        return replace(self, iteration=iteration, without_gain=without_gain)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, of plain types."""

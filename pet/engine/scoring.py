@@ -13,13 +13,14 @@ from pet.config import CfgNode
 from pet.data.build import resolve_num_keypoints
 from pet.engine.attempt import INTERRUPTED, attempt
 from pet.engine.augmentation import with_augmentation
-from pet.engine.best_score import BestScore, best_key, scored_kinds
+from pet.engine.best_score import BestScore, best_key
 from pet.engine.eval_set import EvalSet, read_eval_set
 from pet.engine.hooks import Hook, TrainingRun
 from pet.engine.inference import Share, score_shares, write_share
 from pet.engine.mean_loss import MeanLoss
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.score_files import (
+    KINDS,
     Metrics,
     add_line,
     cut_lines,
@@ -65,7 +66,12 @@ class Scoring(Hook):
         return {"best": self.best.state_dict(), "losses": self._losses.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a ``state_dict``."""
+        """Load a ``state_dict``; if it is of another figure, the best starts anew."""
+        if state["best"]["key"] != self.best.key:
+            _logger.info(
+                "the best so far was that of %s, and this run's is that of %s: it starts anew",
+                *(state["best"]["key"], self.best.key),
+            )
         self.best = self.best.restored(state["best"])
         self._losses.load_state_dict(state["losses"])
 
@@ -96,7 +102,7 @@ class Scoring(Hook):
         self._start = run.iteration
         if comm.is_main_process():
             for name in self._names():
-                for kind in scored_kinds(self._cfg):
+                for kind in KINDS:
                     cut_lines(line_file(self._folder, kind, name), self._start)
         if self.owes(run.iteration):
             self._score(run)
@@ -142,7 +148,7 @@ class Scoring(Hook):
                 self.best, self._losses = before, losses
         if any(troubles):
             self._give_up(run, troubles)
-        elif reason := self.why_stopped():
+        elif run.iteration < self._max_iter and (reason := self.why_stopped()):
             run.stop(reason)
 
     def _detect(self, weights: Mapping[str, Tensor], device: torch.device) -> None:

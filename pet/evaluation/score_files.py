@@ -42,6 +42,8 @@ _TITLES = {
     "per_class_2007": "AP50 of 2007",
     "per_class_2010": "AP50 of 2010",
 }
+#: All kinds of scores of a data set: those of the kinds of result, and those of a benchmark.
+KINDS = tuple(_LINE_FILES)
 _METRICS, _RECORD = "metrics.json", "record_{}.txt"
 _START = "iter:"
 
@@ -62,7 +64,7 @@ def write_scores(folder: Path, scores: Mapping[str, Metrics]) -> None:
 
 def remove_scores(folder: Path) -> None:
     """Remove what ``write_scores`` has written into ``folder``, if anything."""
-    for name in (_METRICS, *map(_RECORD.format, _LINE_FILES)):
+    for name in (_METRICS, *map(_RECORD.format, KINDS)):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -46,7 +46,7 @@ def test_gains_are_counted_from_the_highest():
     assert best == BestScore("d/bbox/AP", iteration=40, figure=0.5, at=20, without_gain=2)
     assert best.after(50, 0.51) == BestScore("d/bbox/AP", 50, 0.51, 50, 0)
     assert BestScore("d/bbox/AP").after(10, 0.0).at == 10
-    assert BestScore("d/bbox/APs").after(10, -1.0).at == 0  # no such objects
+    assert BestScore("d/bbox/APs").after(10, -1.0) == BestScore("d/bbox/APs", 10)  # no objects
 
 
 def test_the_state_is_resumed_if_the_same_figure_counts():

@@ -231,10 +231,13 @@ def test_the_best_is_kept_and_a_run_without_gain_ends_early(folder, script):
         f"{stop}; to train on, give a larger SOLVER.EARLY_STOP, or 0; for a new run another CKPT\n"
     )
     assert checkpoint(run / "model_latest.pth")["iteration"] == 4
+    script.figures[5] = 0.45
     run_training("tiny.yaml", scripted_cfg(folder, SOLVER__EARLY_STOP=4))
     assert [entry["iter"] for entry in scores(run)] == [1, 2, 3, 4, 5, 6]
     assert checkpoint(run / "model_best.pth")["iteration"] == 6
-    run_training("tiny.yaml", scripted_cfg(folder))
+    run_training("tiny.yaml", scripted_cfg(folder, TEST__BEST_KEY="bbox/AP"))
+    assert "the best so far was that of shapes_val/segm/AP, and this run's is that of" in log(run)
+    assert log(run).count("training stopped early") == 2
     assert "already holds a run of 6 iterations" in log(run)
 
 
