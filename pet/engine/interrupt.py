@@ -60,6 +60,8 @@ class Interrupt:
         Several processes all end after the same step, the first or second after one of them got
         the signal.
         """
+        if self.ended:
+            return
         for batch in batches:
             if self._came_to_any():
                 self.ended = True
@@ -67,7 +69,12 @@ class Interrupt:
             yield batch
             if self.came and not is_distributed():  # the next batch may take long
                 self.ended = True
+            if self.ended:
                 return
+
+    def end(self) -> None:
+        """End the run after this step; all processes call this, as the signal came to one."""
+        self.ended = True
 
     def _came_to_any(self) -> bool:
         if not is_distributed():

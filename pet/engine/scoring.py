@@ -141,7 +141,7 @@ class Scoring(Hook):
             if any(troubles):
                 self.best, self._losses = before, losses
         if any(troubles):
-            self._give_up(run.iteration, troubles)
+            self._give_up(run, troubles)
         elif reason := self.why_stopped():
             run.stop(reason)
 
@@ -207,8 +207,10 @@ class Scoring(Hook):
                 *(best.key, best.figure, best.at, self._folder / BEST),
             )
 
-    def _give_up(self, iteration: int, troubles: Sequence[str]) -> None:
-        """Log why a scoring ended, and remove what it left."""
+    def _give_up(self, run: TrainingRun, troubles: Sequence[str]) -> None:
+        """Log why a scoring ended, remove what it left, and end the run if it was Ctrl-C."""
+        if INTERRUPTED in troubles and run.interrupt is not None:
+            run.interrupt.end()
         if not comm.is_main_process():
             return
         for tested in self._sets:
@@ -216,9 +218,8 @@ class Scoring(Hook):
                 shard.unlink(missing_ok=True)
         if INTERRUPTED in troubles:
             _logger.info(
-                "the scoring of iteration %d was interrupted; the run makes up for it when it is "
-                "resumed from the checkpoint of this iteration",
-                iteration,
+                "the scoring of iteration %d was interrupted; a resumed run makes up for it",
+                run.iteration,
             )
             return
         many = len(troubles) > 1
@@ -226,7 +227,7 @@ class Scoring(Hook):
         _logger.error(
             "the scoring of iteration %d failed, and training goes on: %s; test_net.py scores a "
             "checkpoint later",
-            *(iteration, "; ".join(said)),
+            *(run.iteration, "; ".join(said)),
         )
 
 

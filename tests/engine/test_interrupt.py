@@ -249,6 +249,15 @@ def test_batches_end_after_the_step_of_the_signal():
         interrupt.note(signal.SIGINT, None)
 
 
+def test_batches_end_where_the_processes_agreed_to():
+    interrupt = Interrupt(CPU)
+    batches = interrupt.until(iter(range(9)))
+    assert next(batches) == 0
+    interrupt.end()
+    assert list(batches) == list(interrupt.until(range(9))) == []
+    assert interrupt.ended and not interrupt.came
+
+
 def test_without_a_signal_all_batches_come():
     interrupt = Interrupt(CPU)
     assert list(interrupt.until([1, 2])) == [1, 2]

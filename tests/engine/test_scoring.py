@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -63,10 +64,19 @@ def assert_tested_alike(run: Path, cfg) -> None:
     assert not list(run.glob("**/part_*"))
 
 
-def test_a_scoring_is_the_test_of_its_checkpoint_and_leaves_training_alone(folder):
+def test_a_scoring_is_the_test_of_its_checkpoint_and_leaves_training_alone(folder, monkeypatch):
     run, plain = folder / "run", folder / "plain"
     run_training("tiny.yaml", tiny_cfg(folder, CKPT=str(plain), **SMALL))
-    run_training("tiny.yaml", tiny_cfg(folder, TEST__EVAL_PERIOD=1, VIS__ENABLED=True, **SMALL))
+    keys = {"TEST__EVAL_PERIOD": 1, "VIS__ENABLED": True, "TEST__LOADER_THREADS": 1, **SMALL}
+    workers, score = [], scoring.score_shares
+
+    def counting(*args):
+        workers.append(len(multiprocessing.active_children()))
+        return score(*args)
+
+    monkeypatch.setattr(scoring, "score_shares", counting)
+    run_training("tiny.yaml", tiny_cfg(folder, **keys))
+    assert workers == [0, 0]  # they have ended
     assert [entry["iter"] for entry in scores(run)] == [1, 2]
     assert not (run / "vis").exists()
     assert_tested_alike(run, tiny_cfg(folder, **SMALL))
@@ -265,7 +275,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(folder, script, mo
         run_training("tiny.yaml", scripted_cfg(folder, CKPT=str(run), **keys))
         assert left_by(run) == whole, stop.__name__
     assert str(stopped.value).startswith("interrupted at iteration 2; the checkpoint is")
-    assert "the scoring of iteration 2 was interrupted; the run makes up for it" in log(run)
+    assert "the scoring of iteration 2 was interrupted; a resumed run makes up for it" in log(run)
 
 
 def test_scorings_that_fail_are_told_and_training_goes_on(folder, script, monkeypatch):

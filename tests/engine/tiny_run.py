@@ -8,7 +8,8 @@ import pytest
 from pet.config import CfgNode, default_cfg, freeze, merge_cfg_from_list
 from pet.data.datasets import shapes
 
-_TINY: dict[str, Any] = {
+#: The keys of a tiny run.
+TINY: dict[str, Any] = {
     "DEVICE": "cpu",
     "DISPLAY_ITER": 2,
     "MODEL.CONV_BODY": "resnet18_1x64d",
@@ -52,7 +53,7 @@ def draw_few_shapes(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
 def tiny_cfg(folder: Path, **changes: Any) -> CfgNode:
     """Return a frozen config of a tiny run in ``folder``/run; ``changes`` as SECTION__KEY."""
     node = default_cfg()
-    values = _TINY | {"DATA_DIR": str(folder / "data"), "CKPT": str(folder / "run")}
+    values = TINY | {"DATA_DIR": str(folder / "data"), "CKPT": str(folder / "run")}
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     merge_cfg_from_list([item for pair in values.items() for item in pair], node)
     freeze(node)

@@ -13,7 +13,7 @@ from pet.engine.data_check.summary import Summary
 _SIZE = (11.5, 3.0)  # inches
 _MARGINS = {"left": 0.04, "right": 0.99, "bottom": 0.1, "top": 0.9, "wspace": 0.14}
 _DPI = 90
-_BARS = 40
+_BARS, _TICKS = 40, 8
 _BLUE, _ORANGE, _GREY = "#3b6ea8", "#d9822b", "#777777"
 _MOST_BARS_OF_COUNTS = 60  # one for each number of objects, if there are no more
 
@@ -59,8 +59,7 @@ def _draw_sizes(axes: Axes, summary: Summary, anchor_sides: tuple[float, ...]) -
     for n, side in enumerate(anchor_sides):
         label = "_" if n else "anchors"  # names that begin so are not in the legend
         axes.axvline(side, color=_GREY, linestyle="--", linewidth=0.8, label=label)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    _use_powers_of_two(axes)
     axes.legend(fontsize=7, frameon=False)
 
 
@@ -71,8 +70,12 @@ def _draw_aspects(axes: Axes, summary: Summary) -> None:
     farthest = max(float(np.abs(np.log2(summary.aspects)).max()), 0.5)
     edges = 2 ** np.linspace(-farthest, farthest * 1.001, _BARS + 1)
     axes.hist(summary.aspects, edges.tolist(), color=_BLUE, alpha=0.8)
+    _use_powers_of_two(axes)
+
+
+def _use_powers_of_two(axes: Axes) -> None:
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=6))
+    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=_TICKS))
     axes.xaxis.set_major_formatter("{x:g}")
 
 
@@ -83,4 +86,4 @@ def _draw_counts(axes: Axes, summary: Summary) -> None:
     most = int(summary.objects_per_image.max())
     step = -(-(most + 1) // _MOST_BARS_OF_COUNTS)
     edges = np.arange(0, most + step + 1, step) - 0.5
-    axes.hist(summary.objects_per_image, edges.tolist(), color=_BLUE, alpha=0.8)
+    axes.hist(summary.objects_per_image, edges.tolist(), color=_BLUE, alpha=0.8, edgecolor="white")
