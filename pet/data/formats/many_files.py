@@ -1,13 +1,15 @@
 """Reading many small files in threads."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from threading import Thread
+from typing import Generic, TypeVar
 
 from pet.data.formats.progress import show_reading
 
 _THREADS = 8
+_SECONDS_BETWEEN_LOOKS = 0.005
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,9 +20,48 @@ def read_many(read: Callable[[Item], Result], items: Sequence[Item], source: Pat
 
     The first error, in order, is raised, and the items that are not yet begun are left out.
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
-        try:
-            return list(show_reading(pool.map(read, items), len(items), source))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    work = _Work(read, items)
+    # Not an executor: Ctrl-C while it takes orders may leave one of its locks held for ever.
+    threads = [Thread(target=work.do, daemon=True) for _ in range(min(_THREADS, len(items)))]
+    try:
+        for thread in threads:
+            thread.start()
+        return list(show_reading(work.results(), len(items), source))
+    finally:
+        work.is_stopped = True
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+
+class _Work(Generic[Item, Result]):
+    """Items that threads take in order, and their results."""
+
+    def __init__(self, read: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self.is_stopped = False
+        self._read, self._items = read, items
+        self._places = iter(range(len(items)))  # taking the next one cannot be interrupted
+        self._found: dict[int, Result] = {}
+        self._errors: dict[int, BaseException] = {}
+
+    def do(self) -> None:
+        """Read items until there are none, or one has an error, or the work is stopped."""
+        while not self.is_stopped:
+            place = next(self._places, None)
+            if place is None:
+                return
+            # An item that was taken is read, as ``results`` waits for those before an error.
+            try:
+                self._found[place] = self._read(self._items[place])
+            except BaseException as error:
+                self._errors[place] = error
+                self.is_stopped = True
+
+    def results(self) -> Iterator[Result]:
+        """Yield the results in order, as they come; raises the error of an item at its place."""
+        for place in range(len(self._items)):
+            while place not in self._found:
+                if place in self._errors:
+                    raise self._errors[place]
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            yield self._found.pop(place)

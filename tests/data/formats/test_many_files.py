@@ -1,5 +1,7 @@
 """Reading many files in threads."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -25,3 +27,19 @@ def test_the_first_error_ends_it():
     with pytest.raises(ValueError, match="number 3"):
         read_many(read, range(10_000), Path("x"))
     assert len(begun) < 10_000
+
+
+def test_ctrl_c_ends_it_too():
+    begun = []
+
+    def read(number):
+        begun.append(number)
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        read_many(read, range(10_000), Path("x"))
+    count = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == count < 10_000
