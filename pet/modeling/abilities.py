@@ -52,13 +52,13 @@ def check_abilities(cfg: CfgNode, purpose: str, model: nn.Module | None = None) 
     known, nothing is raised. Raises KeyError for an unknown type or RoI branch.
     """
     family = _class_of(cfg.MODEL.TYPE) if model is None else type(model)
-    for name in cfg.MODEL.ROI_BRANCHES:
-        registry.ROI_BRANCHES[name]  # raises for an unknown one before data is read
     if family is None:
         return
     for demand in _DEMANDS[purpose]:
         if value_of(cfg, demand.key) and not issubclass(family, demand.ability):
             raise ValueError(_describe(demand, family, cfg))
+    for name in cfg.MODEL.ROI_BRANCHES:
+        registry.ROI_BRANCHES[name]  # raises for an unknown one before data is read
     kinds = result_kinds(cfg, family)
     for kind, key in _KEYS_OF_KINDS.items():
         if cfg.MODEL[key] and kind not in kinds:

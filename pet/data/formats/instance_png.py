@@ -5,7 +5,6 @@ numbers: the cityscapesScripts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from pet.annotations.values import shorten
 from pet.data.formats.format import Format, Records
 from pet.data.formats.index_png import IndexMask, masks_of, read_indices
 from pet.data.formats.instance_pairs import Pairs, find_instance_pngs, pair
+from pet.data.formats.many_files import read_many
 from pet.data.formats.notes import Notes
-from pet.data.formats.progress import show_reading
 from pet.data.image_file import ImageReader, shown_path
 
 #: The classes of Cityscapes that have instances.
@@ -24,7 +23,6 @@ CITYSCAPES_CLASSES = {
 }
 #: A value from here on is the number of a class times this, plus that of an instance.
 _PER_CLASS = 1000
-_THREADS = 8
 _ONLY_CLASS = "object"
 
 
@@ -58,9 +56,7 @@ def read_instance_pngs(
     """Return the records of a part, as ``ReadRecords``."""
     notes = Notes()
     pairs = pair(images, annotations, notes)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda each: _read(each[0], each[1], reader), pairs.pictures)
-        pictures = list(show_reading(found, len(pairs.pictures), annotations))
+    pictures = read_many(lambda each: _read(*each, reader), pairs.pictures, annotations)
     meaning = _meaning(pairs, pictures, classes)
     return Records(
         [
