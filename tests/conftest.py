@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real_pictures")
         if any(mark.kwargs.get("reason") == _NO_GPU for mark in item.iter_markers("skipif")):
             item.add_marker("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_interrupt_handler():
+    """Restore the handler of Ctrl-C: a tool that runs in this process sets its own, which exits."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pet.data.build import build_dataset
 from pet.engine import inference
 from pet.engine.inference import run_test
 from pet.engine.train import run_training
@@ -57,7 +58,7 @@ def test_it_is_trained_and_scored(lvis_cfg, folder, monkeypatch):
     assert "FAST_RCNN.DETECTIONS_PER_IMG lets at most 100" in log
     assert "LVIS box scores (bbox):" in log and "LVIS mask scores (segm):" in log
     found = figures(folder)
-    data = inference.build_dataset(("lvis_val",), is_train=False, cfg=lvis_cfg())
+    data = build_dataset(("lvis_val",), is_train=False, cfg=lvis_cfg())
     for kind, metrics in found.items():
         assert list(metrics) == [*FIGURES, "per_class"]
         files = {kind: folder / "run" / "test" / "lvis_val" / f"{kind}.json"}
