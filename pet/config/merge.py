@@ -9,6 +9,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from .base import DATASET_TEMPLATE
+from .data_folder import check_parts
 from .errors import UnknownNameError
 from .home import expand_home, expand_paths
 from .schedule import fit_steps
@@ -123,11 +124,20 @@ def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
 
 
 def _set_all(root: CfgNode, settings: Sequence[Setting]) -> None:
-    """Apply the settings of one source; a new length of the schedule scales its steps."""
+    """Apply the settings of one source.
+
+    A new ``MAX_ITER`` scales the steps of the schedule, and takes the place of ``MAX_EPOCHS``.
+    Raises ValueError, too, for data sets that ``DATA`` would replace.
+    """
     before = root.SOLVER.MAX_ITER
     for names, value, source in settings:
         _set(root, names, value, source)
     given = {names for names, _, _ in settings}
+    if ("SOLVER", "MAX_ITER") in given and ("SOLVER", "MAX_EPOCHS") not in given:
+        root.SOLVER.MAX_EPOCHS = 0  # which would set MAX_ITER
+    for section in ("TRAIN", "TEST"):
+        if (section, "DATASETS") in given:
+            check_parts(root, section)
     if ("SOLVER", "MAX_ITER") in given and ("SOLVER", "STEPS") not in given:
         fit_steps(root.SOLVER, before)
 
