@@ -162,7 +162,8 @@ def _add_solver_keys(node: Section) -> None:
     # Scorings (TEST.EVAL_PERIOD) in a row without a higher figure of TEST.BEST_KEY after which the
     # run ends; 0 for never.
     node.SOLVER.EARLY_STOP = Key(0, at_least(0))
-    # Iterations between two checkpoints; 0 writes only the last one.
+    # Iterations between two checkpoints; 0 writes only the last one. If it is changed without
+    # SNAPSHOT_EPOCHS, that becomes 0.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
     # Epochs between two checkpoints; 0: SNAPSHOT_ITERS iterations.
     node.SOLVER.SNAPSHOT_EPOCHS = Key(0, at_least(0))
@@ -216,7 +217,7 @@ def _add_test_keys(node: Section) -> None:
     # Names of the data sets to test on, one after the other.
     node.TEST.DATASETS = ()
     # Iterations of training between two scorings on TEST.DATASETS, with one more after the last
-    # step; 0 for none.
+    # step; 0 for none. If it is changed without EVAL_EPOCHS, that becomes 0.
     node.TEST.EVAL_PERIOD = Key(0, at_least(0))
     # Epochs between two scorings; 0: EVAL_PERIOD iterations.
     node.TEST.EVAL_EPOCHS = Key(0, at_least(0))

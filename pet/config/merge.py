@@ -22,6 +22,13 @@ BASE_KEY = "_BASE_"
 #: The names from the root to a key, its value as written, and its source.
 Setting = tuple[tuple[str, ...], Any, str]
 
+#: Key counted in iterations -> the one in epochs that sets it.
+_IN_EPOCHS = {
+    ("SOLVER", "MAX_ITER"): "MAX_EPOCHS",
+    ("SOLVER", "SNAPSHOT_ITERS"): "SNAPSHOT_EPOCHS",
+    ("TEST", "EVAL_PERIOD"): "EVAL_EPOCHS",
+}
+
 #: Stands for a missing value, as None is a value.
 _NO_VALUE = object()
 
@@ -126,15 +133,16 @@ def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
 def _set_all(root: CfgNode, settings: Sequence[Setting]) -> None:
     """Apply the settings of one source.
 
-    A new ``MAX_ITER`` scales the steps of the schedule, and takes the place of ``MAX_EPOCHS``.
-    Raises ValueError, too, for data sets that ``DATA`` would replace.
+    A new ``MAX_ITER`` scales the steps of the schedule. A key counted in iterations takes the place
+    of the one in epochs. Raises ValueError, too, for data sets that ``DATA`` would replace.
     """
     before = root.SOLVER.MAX_ITER
     for names, value, source in settings:
         _set(root, names, value, source)
     given = {names for names, _, _ in settings}
-    if ("SOLVER", "MAX_ITER") in given and ("SOLVER", "MAX_EPOCHS") not in given:
-        root.SOLVER.MAX_EPOCHS = 0  # which would set MAX_ITER
+    for (section, iterations), epochs in _IN_EPOCHS.items():
+        if (section, iterations) in given and (section, epochs) not in given:
+            root[section][epochs] = 0
     for section in ("TRAIN", "TEST"):
         if (section, "DATASETS") in given:
             check_parts(root, section)
