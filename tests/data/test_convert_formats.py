@@ -144,7 +144,8 @@ def test_names_are_relative_to_the_folder_that_is_given(tmp_path):
     convert_data(tmp_path / "a_train.json", tmp_path / "b.json", images=tmp_path)
     check_equal(table, read_annotations(tmp_path / "b.json"))
     # The file tells the folder itself.
-    lines = convert_data(tmp_path / "a_train.json", tmp_path / "out" / "c.json")
+    convert_data(tmp_path / "set", tmp_path / "json" / "a.json", images=tmp_path)
+    lines = convert_data(tmp_path / "json" / "a_train.json", tmp_path / "out" / "c.json")
     assert lines[-1].endswith(f"IMAGES {tmp_path}")
     check_equal(table, read_annotations(tmp_path / "out" / "c.json"))
 
