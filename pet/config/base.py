@@ -33,7 +33,8 @@ def base_cfg() -> Section:
     node.CKPT = ""
     # Folder of a data set of your own, in any format that Pet reads. Its parts are the data sets
     # data_train, data_val and data_test; TRAIN.DATASETS and TEST.DATASETS become the first and the
-    # second unless they name other parts. Empty: the data sets that the config names.
+    # second unless they name other parts; naming further data sets beside or after it is an error.
+    # Empty: the data sets that the config names.
     node.DATA = ""
     # Folder in which data sets are searched, and the shapes are drawn.
     node.DATA_DIR = "data"
@@ -120,7 +121,7 @@ def _add_solver_keys(node: Section) -> None:
     # 0 uses BASE_LR for every batch size. Source: Goyal et al. 2017, section 2.1.
     node.SOLVER.REFERENCE_BATCH_SIZE = Key(0, at_least(0))
     # Number of optimizer steps. If it is changed without STEPS, and these are then beyond it, they
-    # are scaled with it.
+    # are scaled with it. If it is changed without MAX_EPOCHS, that becomes 0.
     node.SOLVER.MAX_ITER = Key(90000, at_least(1))
     # Number of passes over the training images, which sets MAX_ITER, scales STEPS, and shortens the
     # warm-up to one pass if it is longer; 0: MAX_ITER iterations.
@@ -161,9 +162,10 @@ def _add_solver_keys(node: Section) -> None:
     # Scorings (TEST.EVAL_PERIOD) in a row without a higher figure of TEST.BEST_KEY after which the
     # run ends; 0 for never.
     node.SOLVER.EARLY_STOP = Key(0, at_least(0))
-    # Iterations between two checkpoints; 0 writes only the last one.
+    # Iterations between two checkpoints; 0 writes only the last one. If it is changed without
+    # SNAPSHOT_EPOCHS, that becomes 0.
     node.SOLVER.SNAPSHOT_ITERS = Key(10000, at_least(0))
-    # Epochs between two checkpoints, with MAX_EPOCHS; 0: SNAPSHOT_ITERS iterations.
+    # Epochs between two checkpoints; 0: SNAPSHOT_ITERS iterations.
     node.SOLVER.SNAPSHOT_EPOCHS = Key(0, at_least(0))
 
 
@@ -215,9 +217,9 @@ def _add_test_keys(node: Section) -> None:
     # Names of the data sets to test on, one after the other.
     node.TEST.DATASETS = ()
     # Iterations of training between two scorings on TEST.DATASETS, with one more after the last
-    # step; 0 for none.
+    # step; 0 for none. If it is changed without EVAL_EPOCHS, that becomes 0.
     node.TEST.EVAL_PERIOD = Key(0, at_least(0))
-    # Epochs between two scorings, with SOLVER.MAX_EPOCHS; 0: EVAL_PERIOD iterations.
+    # Epochs between two scorings; 0: EVAL_PERIOD iterations.
     node.TEST.EVAL_EPOCHS = Key(0, at_least(0))
     # Figure whose highest value marks the weights that training keeps in CKPT/model_best.pth:
     # "KIND/FIGURE", such as "bbox/AP" or "segm/AP50", with several data sets "NAME/KIND/FIGURE".

@@ -9,6 +9,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from .base import DATASET_TEMPLATE
+from .data_folder import check_parts
 from .errors import UnknownNameError
 from .home import expand_home, expand_paths
 from .schedule import fit_steps
@@ -20,6 +21,13 @@ BASE_KEY = "_BASE_"
 
 #: The names from the root to a key, its value as written, and its source.
 Setting = tuple[tuple[str, ...], Any, str]
+
+#: Key counted in iterations -> the one in epochs that sets it.
+_IN_EPOCHS = {
+    ("SOLVER", "MAX_ITER"): "MAX_EPOCHS",
+    ("SOLVER", "SNAPSHOT_ITERS"): "SNAPSHOT_EPOCHS",
+    ("TEST", "EVAL_PERIOD"): "EVAL_EPOCHS",
+}
 
 #: Stands for a missing value, as None is a value.
 _NO_VALUE = object()
@@ -123,11 +131,21 @@ def _merge_settings(node: CfgNode, settings: Sequence[Setting]) -> None:
 
 
 def _set_all(root: CfgNode, settings: Sequence[Setting]) -> None:
-    """Apply the settings of one source; a new length of the schedule scales its steps."""
+    """Apply the settings of one source.
+
+    A new ``MAX_ITER`` scales the steps of the schedule. A key counted in iterations takes the place
+    of the one in epochs. Raises ValueError, too, for data sets that ``DATA`` would replace.
+    """
     before = root.SOLVER.MAX_ITER
     for names, value, source in settings:
         _set(root, names, value, source)
     given = {names for names, _, _ in settings}
+    for (section, iterations), epochs in _IN_EPOCHS.items():
+        if (section, iterations) in given and (section, epochs) not in given:
+            root[section][epochs] = 0
+    for section in ("TRAIN", "TEST"):
+        if (section, "DATASETS") in given:
+            check_parts(root, section)
     if ("SOLVER", "MAX_ITER") in given and ("SOLVER", "STEPS") not in given:
         fit_steps(root.SOLVER, before)
 

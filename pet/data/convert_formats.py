@@ -20,8 +20,8 @@ from pet.data.coco_entries import (
     unify_categories,
 )
 from pet.data.formats import FORMATS, Format, Part
-from pet.data.formats.coco import IMAGE_FOLDER, find_source
-from pet.data.image_file import ImageReader
+from pet.data.formats.coco import IMAGE_FOLDER, find_source, named_folder
+from pet.data.image_file import ImageReader, shown_path
 from pet.data.stratify import stratify
 from pet.utils.files import atomic_path
 
@@ -99,8 +99,9 @@ def find_parts(
 ) -> tuple[Format, tuple[Part, ...]]:
     """Return the format of the data set in the folder ``source``, and its parts.
 
-    A file is one part in COCO's format, with the pictures in ``images`` or beside it. Raises
-    FileNotFoundError or ValueError if there is no data set, or not of the format ``kind``.
+    A file is one part in COCO's format, with the pictures in ``images``, or in its
+    ``named_folder``. Raises FileNotFoundError or ValueError if there is no data set, or not of the
+    format ``kind``.
     """
     if source.is_file():
         if kind not in ("", "coco") or source.suffix.lower() != ".json":
@@ -108,7 +109,7 @@ def find_parts(
                 f"{source} is a file; give the folder of the data set, or a JSON file of COCO's "
                 "format"
             )
-        return FORMATS["coco"], (Part("all", images or source.parent, source),)
+        return FORMATS["coco"], (Part("all", images or named_folder(source), source),)
     if not source.is_dir():
         raise FileNotFoundError(f"there is no folder {source}")
     formats = [FORMATS[kind]] if kind else list(FORMATS.values())
@@ -161,6 +162,13 @@ def _read(form: Format, part: Part, base: Path) -> tuple[Entries, list[str]]:
     notes = [*records.notes, *describe_left_out(table, np.ones(len(table.ids), bool), False)]
     entries = coco_entries(table)
     for image in entries["images"]:
+        try:
+            image["file_name"].encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{shown_path(part.images / image['file_name'])} has a name that is no text in "
+                "UTF-8, which JSON needs; rename the picture"
+            ) from None
         path = os.path.relpath(part.images / image["file_name"], base)
         image["file_name"] = Path(path).as_posix()
     return entries, notes

@@ -11,21 +11,24 @@ _WITH_MASKS = "-masks"
 def find_part(folder: Path, name: str, with_masks: bool) -> tuple[str, Part]:
     """Return the format and the files of part ``name``, such as "train", of the data in ``folder``.
 
-    ``with_masks`` prefers the part with masks, where a format has another one for these. Raises
+    Of several formats, the first in ``FORMATS`` that has the part counts. ``with_masks`` prefers
+    its part with masks, where it has another one for these. Raises
     FileNotFoundError if there is no such folder, and ValueError if it has no such part, or no
     format that Pet reads.
     """
     if not folder.is_dir():
         kind = "is no folder" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"DATA must be the folder of a data set, but {folder} {kind}")
-    found = {each.name: each.find(folder) for each in FORMATS.values()}
-    found = {name_: parts for name_, parts in found.items() if parts}
+    found: dict[str, tuple[Part, ...]] = {}
     wanted = [name + _WITH_MASKS, name] if with_masks else [name]
-    for choice in wanted:
-        for kind, parts in found.items():
+    for each in FORMATS.values():
+        parts = each.find(folder)
+        for choice in wanted:
             for part in parts:
                 if part.name == choice:
-                    return kind, part
+                    return each.name, part  # files of later formats do not matter
+        if parts:
+            found[each.name] = parts
     raise ValueError(_describe_nothing(folder, name, found))
 
 

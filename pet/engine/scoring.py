@@ -14,10 +14,12 @@ from pet.data.build import resolve_num_keypoints
 from pet.engine.attempt import INTERRUPTED, attempt
 from pet.engine.augmentation import with_augmentation
 from pet.engine.best_score import BestScore, best_key
-from pet.engine.eval_set import EvalSet, read_eval_set
+from pet.engine.eval_set import EvalSet, own_scores, read_eval_set
 from pet.engine.hooks import Hook, TrainingRun
 from pet.engine.inference import Share, score_shares, write_share
 from pet.engine.mean_loss import MeanLoss
+from pet.evaluation.coco import FIGURES
+from pet.evaluation.lvis import FIGURES as LVIS_FIGURES
 from pet.evaluation.oks import check_sigmas
 from pet.evaluation.score_files import (
     KINDS,
@@ -289,4 +291,15 @@ def build_scoring(class_names: Sequence[str], cfg: CfgNode) -> Scoring | None:
             )
         if tested.data.keypoint_layout is not None:
             check_sigmas(resolve_num_keypoints(tested.data, cfg), cfg.KRCNN.SIGMAS)
+        _check_figure(tested, best_key(cfg))
     return Scoring(sets, cfg)
+
+
+def _check_figure(tested: EvalSet, key: str) -> None:
+    """Raise ValueError if ``key`` is a figure of COCO, and the set is scored by LVIS without it."""
+    name, _, figure = key.rsplit("/", 2)
+    if name == tested.name and "lvis" in own_scores(tested.data) and figure not in LVIS_FIGURES:
+        raise ValueError(
+            f"TEST.BEST_KEY {key}: {name} is scored by LVIS's rules, without {figure}; give one of "
+            f"{', '.join(each for each in LVIS_FIGURES if each in FIGURES)}"
+        )

@@ -1,5 +1,7 @@
 """The first steps of training and testing: the processes, and the keys that the data decide."""
 
+import logging
+
 import torch
 
 from pet.config import CfgNode, freeze
@@ -8,6 +10,8 @@ from pet.launch.processes import get_local_rank, setup_distributed
 from pet.logger.training_logger import logging_rank
 from pet.solver.schedule import base_lr, set_iterations
 from pet.utils.env import resolve_device
+
+_logger = logging.getLogger(__name__)
 
 
 def join_processes(device_name: str) -> torch.device:
@@ -33,10 +37,17 @@ def set_schedule(cfg: CfgNode, images: int) -> None:
 
     ``images`` is the number of training images.
     """
+    before, steps = cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS
     cfg.defrost()
     set_iterations(cfg, images)
     freeze(cfg)
     solver = cfg.SOLVER
+    if solver.LR_POLICY == "STEP" and len(solver.STEPS) < len(steps):
+        _logger.warning(
+            "SOLVER.STEPS %s count in the %d iterations of SOLVER.MAX_ITER, and of the %d of "
+            "SOLVER.MAX_EPOCHS only %d are left; give fractions, such as SOLVER.STEPS 0.6,0.85",
+            *(", ".join(f"{step:g}" for step in steps), before, solver.MAX_ITER, len(solver.STEPS)),
+        )
     epochs = f"{solver.MAX_EPOCHS} epochs, " if solver.MAX_EPOCHS else ""
     drops = ""
     if solver.LR_POLICY == "STEP" and solver.STEPS:

@@ -207,9 +207,10 @@ def _why_ended(iteration: int, scoring: Scoring | None, cfg: CfgNode) -> str:
     if scoring is not None and scoring.owes(iteration):
         return ""
     if iteration >= cfg.SOLVER.MAX_ITER:
+        length = "MAX_EPOCHS" if cfg.SOLVER.MAX_EPOCHS else "MAX_ITER"
         return (
             f"{cfg.CKPT} already holds a run of {iteration} iterations; for a new one give another "
-            "CKPT, for a longer one a larger SOLVER.MAX_ITER"
+            f"CKPT, for a longer one a larger SOLVER.{length}"
         )
     reason = scoring.why_stopped() if scoring is not None else ""
     advice = "to train on, give a larger SOLVER.EARLY_STOP, or 0; for a new run another CKPT"

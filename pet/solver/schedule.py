@@ -18,16 +18,15 @@ def base_lr(cfg: CfgNode) -> float:
 def set_iterations(cfg: CfgNode, images: int) -> None:
     """Set the keys counted in iterations from those counted in epochs, for ``images`` pictures.
 
-    An epoch has as many iterations as batches that hold each picture once, rounded up. Does nothing
-    if ``SOLVER.MAX_EPOCHS`` is 0.
+    An epoch has as many iterations as batches that hold each picture once, rounded up. Those that
+    are 0 set nothing.
     """
     solver = cfg.SOLVER
-    if not solver.MAX_EPOCHS:
-        return
     epoch = -(-images // cfg.TRAIN.BATCH_SIZE)
-    before, solver.MAX_ITER = solver.MAX_ITER, solver.MAX_EPOCHS * epoch
-    scale_steps(solver, before)
-    solver.WARM_UP_ITERS = min(solver.WARM_UP_ITERS, epoch)
+    if solver.MAX_EPOCHS:
+        before, solver.MAX_ITER = solver.MAX_ITER, solver.MAX_EPOCHS * epoch
+        scale_steps(solver, before)
+        solver.WARM_UP_ITERS = min(solver.WARM_UP_ITERS, epoch)
     if solver.SNAPSHOT_EPOCHS:
         solver.SNAPSHOT_ITERS = solver.SNAPSHOT_EPOCHS * epoch
     if cfg.TEST.EVAL_EPOCHS:

@@ -70,6 +70,29 @@ def test_steps_in_iterations_are_scaled_to_the_epochs(fresh_cfg):
     assert (fresh_cfg.SOLVER.MAX_ITER, fresh_cfg.SOLVER.STEPS) == (900, (600, 800))
 
 
+def test_periods_in_epochs_need_no_length_in_epochs(fresh_cfg):
+    pairs = ["SOLVER.SNAPSHOT_EPOCHS", 3, "TEST.EVAL_EPOCHS", 2, "TRAIN.BATCH_SIZE", 16]
+    merge_cfg_from_list(pairs, fresh_cfg)
+    set_iterations(fresh_cfg, images=100)
+    assert (fresh_cfg.SOLVER.SNAPSHOT_ITERS, fresh_cfg.TEST.EVAL_PERIOD) == (21, 14)
+    assert (fresh_cfg.SOLVER.MAX_ITER, fresh_cfg.SOLVER.WARM_UP_ITERS) == (90000, 500)
+
+
+def test_of_iterations_and_epochs_the_later_counts(fresh_cfg, tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "SOLVER: {MAX_ITER: 7, MAX_EPOCHS: 12, STEPS: [], SNAPSHOT_EPOCHS: 2}\n"
+        "TEST: {EVAL_PERIOD: 3, EVAL_EPOCHS: 1}\n"
+    )
+    merge_cfg_from_file(tmp_path / "a.yaml", fresh_cfg)
+    solver, test = fresh_cfg.SOLVER, fresh_cfg.TEST
+    assert (solver.MAX_EPOCHS, solver.SNAPSHOT_EPOCHS, test.EVAL_EPOCHS) == (12, 2, 1)
+    changes = ["SOLVER.MAX_ITER", 9, "SOLVER.SNAPSHOT_ITERS", 4, "TEST.EVAL_PERIOD", 0]
+    merge_cfg_from_list(changes, fresh_cfg)
+    assert (solver.MAX_EPOCHS, solver.SNAPSHOT_EPOCHS, test.EVAL_EPOCHS) == (0, 0, 0)
+    set_iterations(fresh_cfg, images=100)
+    assert (solver.MAX_ITER, solver.SNAPSHOT_ITERS, test.EVAL_PERIOD) == (9, 4, 0)
+
+
 def test_without_epochs_nothing_is_set(fresh_cfg):
     before = fresh_cfg.clone()
     set_iterations(fresh_cfg, images=100)

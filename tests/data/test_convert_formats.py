@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import runpy
 import sys
@@ -142,6 +143,19 @@ def test_names_are_relative_to_the_folder_that_is_given(tmp_path):
     assert form is FORMATS["coco"] and parts[0].images == tmp_path
     convert_data(tmp_path / "a_train.json", tmp_path / "b.json", images=tmp_path)
     check_equal(table, read_annotations(tmp_path / "b.json"))
+    # The file tells the folder itself.
+    convert_data(tmp_path / "set", tmp_path / "json" / "a.json", images=tmp_path)
+    lines = convert_data(tmp_path / "json" / "a_train.json", tmp_path / "out" / "c.json")
+    assert lines[-1].endswith(f"IMAGES {tmp_path}")
+    check_equal(table, read_annotations(tmp_path / "out" / "c.json"))
+
+
+def test_a_name_that_json_cannot_hold_is_refused(tmp_path):
+    draw_yolo(tmp_path / "set")
+    pictures = tmp_path / "set" / "images" / "train"
+    os.rename(pictures / "000.png", os.fsencode(pictures) + b"/\xff.png")
+    with pytest.raises(ValueError, match=r"a name that is no text in UTF-8.*rename the picture"):
+        convert_data(tmp_path / "set", tmp_path / "a.json")
 
 
 def test_a_division_has_every_picture_once(tmp_path):

@@ -44,3 +44,13 @@ def test_the_seed_decides():
     first = stratify(classes_of, (0.5, 0.5), 1)
     assert first == stratify(classes_of, (0.5, 0.5), 1)
     assert first != stratify(classes_of, (0.5, 0.5), 2)
+
+
+def test_classes_of_few_images_leave_no_part_short():
+    for seed in range(3):
+        classes_of = [{n // 2} for n in range(40)]
+        train, val = stratify(classes_of, (0.8, 0.2), seed)
+        assert (len(train), len(val)) == (32, 8)
+        assert counts(classes_of, [train], 5)[0] and len({n // 2 for n in train}) == 20
+        alone = [{n} for n in range(10)]
+        assert [len(part) for part in stratify(alone, (0.8, 0.2), seed)] == [9, 1]

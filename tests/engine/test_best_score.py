@@ -2,6 +2,7 @@
 
 import pytest
 
+import pet.modeling.build  # noqa: F401  registers the families of models
 from pet.engine.best_score import BestScore, best_key
 from tests.engine.tiny_run import tiny_cfg
 

@@ -9,6 +9,7 @@ import torch
 from pet.data.build import build_dataset
 from pet.engine import inference
 from pet.engine.inference import run_test
+from pet.engine.scoring import build_scoring
 from pet.engine.train import run_training
 from pet.evaluation.lvis import FIGURES, evaluate_lvis
 from pet.structures import Detections
@@ -78,6 +79,14 @@ def test_it_is_trained_and_scored(lvis_cfg, folder, monkeypatch):
     run_test(lvis_cfg(FAST_RCNN__DETECTIONS_PER_IMG=300), nproc=1)
     assert figures(folder)["bbox"]["AP"] == pytest.approx(1)
     assert (folder / "run" / "log.txt").read_text().count("LVIS counts 300 detections") == 1
+
+
+def test_the_figure_that_counts_is_one_of_lvis(lvis_cfg):
+    names = json.loads(Path(lvis_cfg().DATASETS.lvis_val.ANNOTATIONS).read_text())["categories"]
+    names = [category["name"] for category in sorted(names, key=lambda each: each["id"])]
+    assert build_scoring(names, lvis_cfg(TEST__EVAL_PERIOD=1)) is not None
+    with pytest.raises(ValueError, match=r"by LVIS's rules, without AR100; give one of AP, AP50"):
+        build_scoring(names, lvis_cfg(TEST__EVAL_PERIOD=1, TEST__BEST_KEY="bbox/AR100"))
 
 
 def perfect(data, info) -> Detections:

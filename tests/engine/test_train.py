@@ -7,7 +7,7 @@ from torch import distributed, nn
 
 from pet.config import default_cfg, merge_cfg_from_file
 from pet.engine.start import join_processes
-from pet.engine.train import run_training
+from pet.engine.train import _why_ended, run_training
 from pet.modeling import registry
 from pet.modeling.rcnn.rpn import RPNHead
 from tests.engine.tiny_run import tiny_cfg
@@ -117,6 +117,12 @@ def test_a_finished_run_says_so(folder):
     assert (folder / "run" / "config.yaml").read_text() == config
     assert "already holds a run of 2 iterations" in (folder / "run" / "log.txt").read_text()
     assert (folder / "run" / "model_latest.pth").stat().st_mtime_ns == before
+    assert "a larger SOLVER.MAX_ITER" in (folder / "run" / "log.txt").read_text()
+
+
+def test_a_run_in_epochs_that_is_finished_names_their_key(tmp_path):
+    cfg = tiny_cfg(tmp_path, SOLVER__MAX_EPOCHS=1, SOLVER__MAX_ITER=2)
+    assert "a larger SOLVER.MAX_EPOCHS" in _why_ended(2, None, cfg)
 
 
 def test_weights_of_other_classes(folder):

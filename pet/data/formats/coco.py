@@ -150,6 +150,11 @@ def _image_folder(folder: Path, name: str, part: str, file: Path) -> Path | None
     return folder if has_pictures else None
 
 
+def named_folder(file: Path) -> Path:
+    """Return the image folder that tools/convert_data.py wrote into ``file``, or else its own."""
+    return Path(os.path.normpath(file.parent / _first_names(file)[0]))
+
+
 def _first_names(file: Path) -> tuple[str, list[str]]:
     """Return the image folder that ``file`` names, if any, and some of its names of pictures."""
     with open(file, "rb") as opened:
