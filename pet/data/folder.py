@@ -1,5 +1,6 @@
 """The parts of a data set in a user's folder, whose format is detected."""
 
+import shlex
 from pathlib import Path
 
 from pet.data.formats import FORMATS, Part
@@ -42,8 +43,7 @@ def _describe_nothing(folder: Path, name: str, found: dict[str, tuple[Part, ...]
     if any(part.name == "all" for parts in found.values() for part in parts):
         return (
             f"DATA {folder} is not divided into parts for training and testing, so there is no "
-            f"part {name!r}; divide it: python tools/convert_data.py {folder} "
-            f"{folder / 'annotations' / 'instances.json'} --split 0.8,0.2"
+            f"part {name!r}; divide it: {_division(folder)}"
         )
     several = [p for parts in found.values() for p in parts if p.name.startswith(f"{name}-")]
     if len(several) > 1:
@@ -52,4 +52,14 @@ def _describe_nothing(folder: Path, name: str, found: dict[str, tuple[Part, ...]
             f"the folder of one of them, such as {several[-1].images.parent}"
         )
     parts = ", ".join(f"{part.name} ({kind})" for kind, all_ in found.items() for part in all_)
-    return f"DATA {folder} has no part {name!r}; it has {parts}"
+    return (
+        f"DATA {folder} has no part {name!r}; it has {parts}; to divide all of its pictures anew: "
+        f"{_division(folder)}"
+    )
+
+
+def _division(folder: Path) -> str:
+    """Return the command that divides ``folder`` into parts that are found in it."""
+    out = folder / "annotations" / "instances.json"
+    words = ("python", "tools/convert_data.py", str(folder), str(out), "--split", "0.8,0.2")
+    return shlex.join(words)

@@ -12,17 +12,19 @@ PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".
 def list_pictures(folder: Path) -> list[str]:
     """Return the names of the picture files in ``folder`` and its folders, sorted, with slashes.
 
-    Hidden files and folders are left out.
+    Hidden files and folders are left out, and links to a folder that holds them.
     """
-    return sorted(path.relative_to(folder).as_posix() for path in _pictures(folder))
+    return sorted(path.relative_to(folder).as_posix() for path in _pictures(folder, ()))
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _pictures(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    above = (*above, folder.resolve())
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _pictures(path)
+            if path.resolve() not in above:
+                yield from _pictures(path, above)
         elif path.suffix.lower() in PICTURE_ENDINGS:
             yield path
 

@@ -16,6 +16,14 @@ def test_pictures_of_a_folder_and_its_folders(tmp_path):
     assert list_pictures(tmp_path) == ["a.png", "b/2.JPG"]
 
 
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").touch()
+    (tmp_path / "a" / "up").symlink_to("..")
+    assert list_pictures(tmp_path) == ["a/1.png"]
+    assert list_pictures(tmp_path / "a") == ["1.png"]
+
+
 def test_size_is_height_and_width(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
     assert picture_size(tmp_path / "a.png", ImageReader()) == (20, 30)
