@@ -10,7 +10,8 @@ from .transforms import add_transform_keys
 
 #: The fields of one ``DATASETS.<name>`` block and their defaults.
 DATASET_TEMPLATE = Section()
-# File format of the annotations: "coco", or one that a file of yours registers.
+# File format of the annotations: "coco", "voc", "yolo", "labelme", "lvis" or "instance_png", or one
+# that a file of yours registers.
 DATASET_TEMPLATE.TYPE = "coco"
 # Folder of the images. A relative path is tried from the working directory, then under DATA_DIR.
 DATASET_TEMPLATE.IMAGES = ""

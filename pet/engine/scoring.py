@@ -68,10 +68,10 @@ class Scoring(Hook):
         return {"best": self.best.state_dict(), "losses": self._losses.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a ``state_dict``; if it is of another figure, the best starts anew."""
+        """Load a ``state_dict``; without its best score if TEST.BEST_KEY differs."""
         if state["best"]["key"] != self.best.key:
             _logger.info(
-                "the best so far was that of %s, and this run's is that of %s: it starts anew",
+                "the best so far was that of %s, and this run's is that of %s: it is dropped",
                 *(state["best"]["key"], self.best.key),
             )
         self.best = self.best.restored(state["best"])

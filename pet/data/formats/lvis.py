@@ -26,12 +26,6 @@ _COCO_FOLDERS = ("", "coco2017", "coco")  # of the pictures, in a folder
 _PICTURES = "train2017"
 
 
-class LvisDataset(CocoDataset):
-    """The pictures and annotations of a file of LVIS, tested by LVIS's scores."""
-
-    scores = ("lvis",)
-
-
 class _LvisFormat(Format):
     """The format, whose large files are read and cached as those of COCO's format."""
 
@@ -41,16 +35,16 @@ class _LvisFormat(Format):
         images: Path,
         annotations: Path,
         *,
-        classes: Sequence[str] = (),
-        reader: ImageReader | None = None,
         cache: Path | None = None,
         **options: Any,
-    ) -> LvisDataset:
+    ) -> CocoDataset:
         """Read a part as a data set; the arguments are those of ``CocoDataset``."""
         table = _read_table(annotations, cache)
         if table.has_annotations and not options["is_train"]:
             check_federated(table)
-        return LvisDataset(name, images, table, reader=reader, classes=classes, **options)
+        dataset = CocoDataset(name, images, table, **options)
+        dataset.scores = self.scores
+        return dataset
 
 
 def _read_table(file: Path, cache: Path | None = None) -> Annotations:
@@ -110,4 +104,4 @@ def read(
     return Records(pictures, content["categories"], content.get("annotations", []))
 
 
-LVIS = _LvisFormat("lvis", "file", find, read)
+LVIS = _LvisFormat("lvis", "file", find, read, scores=("lvis",))

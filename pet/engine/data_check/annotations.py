@@ -83,7 +83,7 @@ _DOUBTS = {
     flaws.POOR_AREA: (
         NOTE,
         "poor-areas",
-        'with an "area" that cannot be meant: that of the mask or box is taken',
+        'with an impossible "area": that of the mask or box is used',
         "",
     ),
 }
